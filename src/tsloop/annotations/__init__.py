@@ -1,0 +1,1 @@
+"""Labels as records: journals, snapshots, quality, training datasets."""

@@ -1,0 +1,1 @@
+"""The time-series language model: encoder, backbone, heads, adapters."""

@@ -1,0 +1,1 @@
+"""Configuration: dataclass schemas, composition, params.yaml."""

@@ -1,0 +1,165 @@
+"""Every error that tsloop raises on purpose, in one tree.
+
+::
+
+    TsloopError                      what was wrong, the value, and how to mend it
+    ├── ConfigError                  a key, a value or a file of the configuration
+    │   └── ConfigDriftError         params.yaml and conf/ disagree
+    ├── ProjectError                 not a project, or a project that is busy
+    ├── SourceError                  a source cannot list or read its series
+    ├── SeriesError                  a series or the series store
+    │   ├── SeriesNotFoundError
+    │   └── SeriesValidationError    bad cell: names row and column
+    ├── AnnotationError              a record, a journal, a snapshot
+    │   ├── LabelSetError            unknown label id, foreign version, drifted text
+    │   └── LeakError                gold found where training reads
+    ├── EvaluationError              metrics asked of impossible input
+    ├── DetectorError                a detector cannot be built, fitted or loaded
+    │   ├── NotFittedError
+    │   └── ModelFileError           a model directory that is refused before loading
+    ├── IterationError
+    │   ├── IterationNotFoundError
+    │   └── IllegalTransitionError   a state change that the state machine does not allow
+    ├── TrackingError                MLflow store, registry, sync
+    ├── PromotionError               the gate or the promotion history refuses
+    ├── JobError                     a background job
+    └── MissingExtraError            an optional dependency is not installed
+
+The command line turns each of them into one message and a non-zero exit code, never a traceback.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AnnotationError",
+    "ConfigDriftError",
+    "ConfigError",
+    "DetectorError",
+    "EvaluationError",
+    "IllegalTransitionError",
+    "IterationError",
+    "IterationNotFoundError",
+    "JobError",
+    "LabelSetError",
+    "LeakError",
+    "MissingExtraError",
+    "ModelFileError",
+    "NotFittedError",
+    "ProjectError",
+    "PromotionError",
+    "SeriesError",
+    "SeriesNotFoundError",
+    "SeriesValidationError",
+    "SourceError",
+    "TrackingError",
+    "TsloopError",
+]
+
+
+class TsloopError(Exception):
+    """Base class: a message that says what was wrong, and a hint that says how to mend it."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+class ConfigError(TsloopError):
+    """A key, a value or a file of the configuration is wrong."""
+
+
+class ConfigDriftError(ConfigError):
+    """``params.yaml`` is not what ``conf/`` composes to."""
+
+
+class ProjectError(TsloopError):
+    """The directory is not a tsloop project, or another process holds its lock."""
+
+
+class SourceError(TsloopError):
+    """A source cannot list or read its series."""
+
+
+class SeriesError(TsloopError):
+    """A series, or the store that holds it, is wrong."""
+
+
+class SeriesNotFoundError(SeriesError):
+    """No series of that id."""
+
+
+class SeriesValidationError(SeriesError):
+    """A cell that cannot be repaired as declared; carries its place."""
+
+    def __init__(
+        self, message: str, *, row: int | None = None, column: str | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.row = row
+        self.column = column
+
+
+class AnnotationError(TsloopError):
+    """An annotation record, a journal or a snapshot is wrong."""
+
+
+class LabelSetError(AnnotationError):
+    """A label id that the label set does not know, or a label set of another version."""
+
+
+class LeakError(AnnotationError):
+    """A gold series (by id or by content) was found where training reads."""
+
+
+class EvaluationError(TsloopError):
+    """A metric was asked of input for which it has no meaning."""
+
+
+class DetectorError(TsloopError):
+    """A detector cannot be built, fitted or loaded."""
+
+
+class NotFittedError(DetectorError):
+    """A detector was asked for something that it can only do after ``fit``."""
+
+
+class ModelFileError(DetectorError):
+    """A model directory is refused before anything in it is loaded."""
+
+
+class IterationError(TsloopError):
+    """An iteration cannot be created, changed or deleted."""
+
+
+class IterationNotFoundError(IterationError):
+    """No iteration of that name."""
+
+
+class IllegalTransitionError(IterationError):
+    """A state change that the state machine does not allow."""
+
+
+class TrackingError(TsloopError):
+    """The MLflow store, the registry or their synchronisation failed."""
+
+
+class PromotionError(TsloopError):
+    """The gate or the promotion history refuses a promotion."""
+
+
+class JobError(TsloopError):
+    """A background job cannot be started, found or cancelled."""
+
+
+class MissingExtraError(TsloopError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"The package {package!r} is not installed.",
+            hint=f"Install it with: pip install 'tsloop[{extra}]'",
+        )

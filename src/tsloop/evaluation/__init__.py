@@ -1,0 +1,1 @@
+"""Metrics, matching, thresholds and their uncertainty. Pure: no framework."""

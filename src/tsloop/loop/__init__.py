@@ -1,0 +1,1 @@
+"""The loop itself: iterations, samplers, simulated annotators, gate."""
