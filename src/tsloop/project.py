@@ -1,0 +1,112 @@
+"""Where everything of a project lies. The only place that knows the directory names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsloop.errors import ProjectError
+
+__all__ = ["BASE", "Project", "find_project"]
+
+BASE = "base"
+"""Name of the state before the first labels: the parent of the first iteration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Paths of one project; ``root`` is the directory that holds ``dvc.yaml`` and ``conf``."""
+
+    root: Path
+
+    @property
+    def conf(self) -> Path:
+        """Hydra configuration: what people choose."""
+        return self.root / "conf"
+
+    @property
+    def params(self) -> Path:
+        """The composed configuration that DVC and the stages read."""
+        return self.root / "params.yaml"
+
+    @property
+    def raw(self) -> Path:
+        """Series as the source gave them."""
+        return self.root / "data" / "raw"
+
+    @property
+    def series(self) -> Path:
+        """Validated series, reduced views, thumbnails."""
+        return self.root / "data" / "series"
+
+    @property
+    def truth(self) -> Path:
+        """The source's own truth, read by simulated annotators only."""
+        return self.root / "data" / "truth"
+
+    def labels(self, iteration: str) -> Path:
+        """Human journal of an iteration (``gold`` for the gold file): an input, kept in git."""
+        return self.root / "data" / "labels" / f"{iteration}.jsonl"
+
+    def simulated(self, iteration: str) -> Path:
+        """Journal of a simulated annotator: a stage output."""
+        return self.root / "data" / "simulated" / f"{iteration}.jsonl"
+
+    def snapshot(self, iteration: str) -> Path:
+        """All labels up to and with an iteration."""
+        return self.root / "data" / "snapshots" / iteration
+
+    def dataset(self, iteration: str) -> Path:
+        """Training and validation examples of an iteration."""
+        return self.root / "data" / "datasets" / iteration
+
+    def model(self, iteration: str, variant: str) -> Path:
+        """A fitted detector; iteration ``base`` is the one that no label has touched."""
+        return self.root / "models" / iteration / variant
+
+    def predictions(self, iteration: str, variant: str) -> Path:
+        """Detections and scores of every series."""
+        return self.root / "data" / "predictions" / iteration / variant
+
+    def report(self, iteration: str) -> Path:
+        """Metrics, scorecard and the HTML report."""
+        return self.root / "reports" / iteration
+
+    def queue(self, iteration: str) -> Path:
+        """What to review after an iteration, and why."""
+        return self.root / "data" / "queues" / f"{iteration}.jsonl"
+
+    def registry(self, iteration: str) -> Path:
+        """What an iteration published: hashes, metrics, verdict."""
+        return self.root / "registry" / f"{iteration}.json"
+
+    @property
+    def promotions(self) -> Path:
+        """Append-only history of champions."""
+        return self.root / "registry" / "promotions.jsonl"
+
+    @property
+    def sweeps(self) -> Path:
+        """Results of multirun sweeps, one file a job."""
+        return self.root / "sweeps"
+
+    @property
+    def local(self) -> Path:
+        """State of this machine, never in git: jobs, locks, the MLflow store."""
+        return self.root / ".tsloop"
+
+    def relative(self, path: Path) -> str:
+        """A path as ``params.yaml`` and messages show it: relative to the project, with ``/``."""
+        return path.resolve().relative_to(self.root.resolve()).as_posix()
+
+
+def find_project(start: Path | None = None) -> Project:
+    """The project that ``start`` (default: the working directory) lies in."""
+    here = (start or Path.cwd()).resolve()
+    for directory in (here, *here.parents):
+        if (directory / "dvc.yaml").is_file() and (directory / "conf" / "config.yaml").is_file():
+            return Project(directory)
+    raise ProjectError(
+        f"{here} is not inside a tsloop project (no directory with dvc.yaml and conf/config.yaml).",
+        hint="Make one with: tsloop init DIR",
+    )
