@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from tsloop.annotations.examples import Example
 from tsloop.errors import TsloopError
 from tsloop.evaluation.thresholds import Decision
 from tsloop.intervals import Detection, Interval
@@ -38,22 +38,6 @@ Progress = Callable[[Mapping[str, float]], None]
 
 def no_progress(figures: Mapping[str, float]) -> None:
     """A progress callback that does nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A labelled stretch of a series: every anomaly in it is in ``intervals``.
-
-    ``series`` holds only the rows of the stretch, and ``intervals`` count from its first row. No
-    intervals means that a person looked and found nothing. ``split`` is ``train`` or ``valid``;
-    ``replay`` marks an example that an earlier iteration already learned from.
-    """
-
-    series: Series
-    intervals: tuple[Interval, ...]
-    split: str = "train"
-    replay: bool = False
-    weight: float = 1.0
 
 
 class Detector(ABC):
