@@ -108,7 +108,7 @@ def select_runs(
     peaks: npt.NDArray[np.float64],
     decision: Decision,
 ) -> Runs:
-    """Of the runs above ``decision.lo``: those that reach ``hi``, merged, without the short ones."""
+    """Of the runs above ``decision.lo``: those that reach ``hi``, merged, the short ones dropped."""
     keep = peaks >= decision.hi
     starts, ends, peaks = starts[keep], ends[keep], peaks[keep]
     if decision.merge_gap and len(starts) > 1:
