@@ -1,0 +1,232 @@
+"""``params.yaml``: written by `configure`, read by every stage, checked against ``conf/``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tsloop.config.compose import ENV_MARK, compose, escape, resolve_below
+from tsloop.config.overrides import StoredOverrides, read_overrides, write_overrides
+from tsloop.config.pipeline import IterationSpec, unroll
+from tsloop.config.schema import PIPELINE_KEYS, SECTIONS, validate
+from tsloop.errors import ConfigDriftError, ConfigError
+from tsloop.files import write_text_atomic
+from tsloop.project import BASE, Project
+
+__all__ = [
+    "check_drift",
+    "configure",
+    "differences",
+    "read_iterations",
+    "read_params",
+    "render",
+    "write_iterations",
+]
+
+_ITERATIONS = """\
+# Written by `tsloop iteration create|archive|delete`: the iterations of this project.
+"""
+_PIPELINE = """\
+# @package _global_
+# Written by `tsloop configure`: what DVC's stages iterate over. Nothing to edit here.
+"""
+_PARAMS = """\
+# Written by `tsloop configure` from conf/: the composed configuration that `dvc repro` sees.
+# Change it with `tsloop configure KEY=VALUE`; edits made here are refused by the stages.
+"""
+
+
+def read_params(project: Project) -> dict[str, Any]:
+    """The values of ``params.yaml``, with ``${oc.env:…}`` as text."""
+    try:
+        data = yaml.safe_load(project.params.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{project.params.name} does not exist.", hint="Write it with: tsloop configure"
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{project.params.name} is not valid YAML: {error}.",
+            hint="Write it again with: tsloop configure",
+        ) from error
+    return data or {}
+
+
+def read_iterations(project: Project) -> dict[str, IterationSpec]:
+    """The iterations of the project, oldest first."""
+    path = project.conf / "project" / "iterations.yaml"
+    data = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {
+        name: IterationSpec(
+            name,
+            parent=entry.get("parent", BASE),
+            base_model=entry.get("base_model", ""),
+            archived=entry.get("archived", False),
+            variants=tuple(entry.get("variants", ())),
+        )
+        for name, entry in (data or {}).items()
+    }
+
+
+def write_iterations(project: Project, iterations: Mapping[str, IterationSpec]) -> None:
+    """Replace the list of iterations; call `configure` afterwards."""
+    declared: dict[str, Any] = {}
+    for name, spec in iterations.items():
+        declared[name] = {"parent": spec.parent, "base_model": spec.base_model}
+        if spec.archived:
+            declared[name] |= {"archived": True, "variants": list(spec.variants)}
+    path = project.conf / "project" / "iterations.yaml"
+    write_text_atomic(path, _ITERATIONS + _dump(declared))
+
+
+def configure(
+    project: Project, overrides: Sequence[str] = (), *, reset: bool = False
+) -> list[str]:
+    """Take in overrides, unroll the pipeline, write ``params.yaml``; returns what changed.
+
+    Nothing is written unless the whole result composes and passes the schema.
+    """
+    stored_path = project.conf / "project" / "overrides.yaml"
+    pipeline_path = project.conf / "project" / "pipeline.yaml"
+    stored = StoredOverrides() if reset else read_overrides(stored_path)
+    stored.apply(overrides, project.conf)
+    _make_portable(stored.values, project)
+    before = {p: p.read_text("utf-8") if p.exists() else None for p in (stored_path, pipeline_path)}
+    previous = read_params(project) if project.params.exists() else {}
+    try:
+        write_overrides(stored_path, stored)
+        values = _sections(compose(project.conf))
+        pipeline = _unroll(project, values, previous)
+        write_text_atomic(pipeline_path, _PIPELINE + _dump(pipeline))
+        params = render(project)
+    except BaseException:
+        for path, text in before.items():
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_text_atomic(path, text)
+        raise
+    write_text_atomic(project.params, _PARAMS + _dump(params))
+    return differences(previous, params)
+
+
+def render(project: Project, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What ``conf/`` composes to now, checked against the schema."""
+    params: dict[str, Any] = resolve_below(compose(project.conf, overrides))
+    validate(params)
+    return params
+
+
+def check_drift(project: Project) -> dict[str, Any]:
+    """The values of ``params.yaml``, after making sure that ``conf/`` composes to them.
+
+    Inside a DVC experiment (whose overrides are in ``params.yaml`` alone) the schema is checked
+    and the difference is left alone. A check that passed is remembered by content.
+    """
+    params = read_params(project)
+    if os.environ.get("DVC_EXP_NAME") or os.environ.get("DVC_EXP_BASELINE_REV"):
+        validate(params)
+        return params
+    stamp = project.local / "drift-checked"
+    digest = _digest(project)
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+        return params
+    changed = differences(params, render(project))
+    if changed:
+        shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if changed[3:] else "")
+        raise ConfigDriftError(
+            f"params.yaml is not what conf/ composes to: {shown}.",
+            hint="Write it again with: tsloop configure",
+        )
+    write_text_atomic(stamp, digest)
+    return params
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line per key that differs: ``finetune.rank: 8 → 16``."""
+    left, right = dict(_flatten(old)), dict(_flatten(new))
+    lines = []
+    for key in sorted({*left, *right}):
+        if key not in left:
+            lines.append(f"{key}: (new) {right[key]!r}")
+        elif key not in right:
+            lines.append(f"{key}: {left[key]!r} → (gone)")
+        elif left[key] != right[key]:
+            lines.append(f"{key}: {left[key]!r} → {right[key]!r}")
+    return lines
+
+
+def _sections(composed: Any) -> dict[str, Any]:
+    return {
+        key: resolve_below(composed, key)
+        for key in (*SECTIONS, "source", "variants")
+        if key in composed
+    }
+
+
+def _unroll(
+    project: Project, values: Mapping[str, Any], previous: Mapping[str, Any]
+) -> dict[str, Any]:
+    iterations = read_iterations(project)
+    unrolled = unroll(
+        iterations,
+        values,
+        previous,
+        published=frozenset(name for name in iterations if project.registry(name).exists()),
+        journals=frozenset(name for name in iterations if project.labels(name).exists()),
+    )
+    latest = next(reversed(unrolled.datasets), BASE)
+    return {
+        "loop": {"latest": latest},
+        **{key: getattr(unrolled, key) for key in PIPELINE_KEYS},
+    }
+
+
+def _make_portable(values: dict[str, Any], project: Project) -> None:
+    """Absolute paths become relative to the project, or to ``$TSLOOP_DATA`` where they lie in it."""
+    source = values.get("source")
+    if not isinstance(source, dict) or not isinstance(source.get("path"), str):
+        return
+    if ENV_MARK in source["path"]:
+        source["path"] = escape(source["path"])
+        return
+    path = Path(source["path"]).expanduser()
+    if not path.is_absolute():
+        return
+    data = os.environ.get("TSLOOP_DATA")
+    if data and path.resolve().is_relative_to(Path(data).resolve()):
+        rest = path.resolve().relative_to(Path(data).resolve()).as_posix()
+        source["path"] = escape(ENV_MARK + "TSLOOP_DATA}" + ("" if rest == "." else f"/{rest}"))
+    elif path.resolve().is_relative_to(project.root.resolve()):
+        source["path"] = project.relative(path)
+
+
+def _digest(project: Project) -> str:
+    digest = hashlib.sha256(project.params.read_bytes())
+    for path in sorted(project.conf.rglob("*.yaml")):
+        digest.update(path.relative_to(project.conf).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _dump(data: Any) -> str:
+    class Plain(yaml.SafeDumper):
+        """No anchors: the same value twice is written twice."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return yaml.dump(data, Dumper=Plain, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, Mapping) and tree:
+        for key, value in tree.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, tree

@@ -1,0 +1,272 @@
+"""Unroll iterations × variants into the entries that DVC's stages iterate over.
+
+A *leaf* iteration (one that nothing builds on) refers to the configuration by interpolation, so
+that ``dvc exp run -S`` reaches it. An iteration with children carries literal values. Once it is
+published these are never rewritten: configuring changes open iterations only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tsloop.project import BASE
+
+__all__ = ["NOTHING_YET", "REVISIONS", "IterationSpec", "Unrolled", "unroll"]
+
+NOTHING_YET = "data/series/manifest.json"
+"""What a dependency slot names where there is nothing to depend on yet."""
+
+REVISIONS: dict[str, int] = {
+    "acquire": 1,
+    "prepare": 1,
+    "base": 1,
+    "annotate": 1,
+    "dataset": 1,
+    "fit": 1,
+    "predict": 1,
+    "evaluate": 1,
+    "queue": 1,
+    "publish": 1,
+}
+"""Raise a stage's number when its code gives other results; DVC then reruns it where it is open."""
+
+_PER_ITERATION = ("annotations", "datasets", "fits", "predictions", "evaluations", "queues")
+
+
+@dataclass(frozen=True, slots=True)
+class IterationSpec:
+    """What the project decided about one iteration (``conf/project/iterations.yaml``)."""
+
+    name: str
+    parent: str = BASE
+    base_model: str = ""
+    archived: bool = False
+    variants: tuple[str, ...] = ()
+    """The variants of an archived iteration, whose entries are gone from the pipeline."""
+
+
+@dataclass
+class Unrolled:
+    """The tool-written part of the configuration."""
+
+    iterations: dict[str, Any] = field(default_factory=dict)
+    revisions: dict[str, int] = field(default_factory=dict)
+    bases: dict[str, Any] = field(default_factory=dict)
+    annotations: dict[str, Any] = field(default_factory=dict)
+    datasets: dict[str, Any] = field(default_factory=dict)
+    fits: dict[str, Any] = field(default_factory=dict)
+    predictions: dict[str, Any] = field(default_factory=dict)
+    evaluations: dict[str, Any] = field(default_factory=dict)
+    queues: dict[str, Any] = field(default_factory=dict)
+    publications: dict[str, Any] = field(default_factory=dict)
+
+
+def unroll(
+    iterations: Mapping[str, IterationSpec],
+    values: Mapping[str, Any],
+    previous: Mapping[str, Any],
+    *,
+    published: frozenset[str] = frozenset(),
+    journals: frozenset[str] = frozenset(),
+) -> Unrolled:
+    """Entries for every stage.
+
+    ``values`` are the resolved sections of the configuration, ``previous`` the last ``params.yaml``
+    (frozen entries are copied from it), ``published`` the iterations that have a registry file, and
+    ``journals`` those that have a human journal.
+    """
+    return _Unroller(iterations, values, previous, published, journals).run()
+
+
+class _Unroller:
+    def __init__(
+        self,
+        iterations: Mapping[str, IterationSpec],
+        values: Mapping[str, Any],
+        previous: Mapping[str, Any],
+        published: frozenset[str],
+        journals: frozenset[str],
+    ) -> None:
+        self.specs = iterations
+        self.values = values
+        self.previous = previous
+        self.published = published
+        self.journals = journals
+        self.parents = {spec.parent for spec in iterations.values()}
+        self.simulated = values["annotator"]["kind"] == "simulated"
+        self.out = Unrolled()
+
+    def run(self) -> Unrolled:
+        self.out.revisions = {key: REVISIONS[key] for key in ("acquire", "prepare")}
+        self._bases()
+        if self.simulated:
+            self.out.annotations["gold"] = {
+                "queue": NOTHING_YET,
+                "parent_labels": NOTHING_YET,
+                "labels": self.values["labels"],
+                "revision": REVISIONS["annotate"],
+            }
+        self.out.queues[BASE] = self._queue(BASE, leaf=not self._anything_published())
+        for name, spec in self.specs.items():
+            self.out.iterations[name] = self._declared(spec)
+            if spec.archived:
+                continue
+            if self._frozen(name):
+                self._copy(name)
+            elif self.simulated or name in self.journals:
+                self._iteration(spec)
+        return self.out
+
+    def _declared(self, spec: IterationSpec) -> dict[str, Any]:
+        entry: dict[str, Any] = {"parent": spec.parent, "base_model": spec.base_model}
+        if spec.archived:
+            entry |= {"archived": True, "variants": list(spec.variants)}
+        return entry
+
+    def _frozen(self, name: str) -> bool:
+        return (
+            name in self.published
+            and name in self.parents
+            and name in self.previous.get("datasets", {})
+        )
+
+    def _anything_published(self) -> bool:
+        return any(self._frozen(name) or self.specs[name].archived for name in self.specs)
+
+    def _copy(self, name: str) -> None:
+        for kind in (*_PER_ITERATION, "publications"):
+            entries = getattr(self.out, kind)
+            for key, entry in self.previous.get(kind, {}).items():
+                if key == name or key.startswith(f"{name}-"):
+                    entries[key] = entry
+
+    def _bases(self) -> None:
+        """One base per variant and settings; one that a frozen iteration builds on stays."""
+        used = {
+            entry["parent_model"].removeprefix(f"models/{BASE}/")
+            for key, entry in self.previous.get("fits", {}).items()
+            if self._frozen(entry["iteration"])
+        }
+        old = self.previous.get("bases", {})
+        if self._anything_published():
+            self.out.bases = {key: old[key] for key in old if key in used}
+        for variant in self.values["variants"]:
+            settings = self._base_settings(variant)
+            key = self._base_key(variant, settings)
+            if key not in self.out.bases:
+                self.out.bases[key] = {
+                    "variant": variant,
+                    "detector": settings,
+                    "revision": REVISIONS["base"],
+                }
+        for key in self.out.bases:
+            self.out.predictions[f"{BASE}-{key}"] = {
+                "iteration": BASE,
+                "variant": key,
+                "revision": REVISIONS["predict"],
+            }
+
+    def _base_settings(self, variant: str) -> dict[str, Any]:
+        """A base does not know how it will be fine-tuned."""
+        detector = self.values["variants"][variant]
+        return {key: value for key, value in detector.items() if key != "finetune"}
+
+    def _base_key(self, variant: str, settings: Mapping[str, Any]) -> str:
+        number = 1
+        key = variant
+        while key in self.out.bases and self.out.bases[key]["detector"] != settings:
+            number += 1
+            key = f"{variant}{number}"
+        return key
+
+    def _iteration(self, spec: IterationSpec) -> None:
+        name, leaf = spec.name, spec.name not in self.parents
+        journal = f"data/{'simulated' if self.simulated else 'labels'}/{name}.jsonl"
+        gold = f"data/{'simulated' if self.simulated else 'labels'}/gold.jsonl"
+        parent_labels = (
+            NOTHING_YET if spec.parent == BASE else f"data/snapshots/{spec.parent}"
+        )
+        if self.simulated:
+            self.out.annotations[name] = {
+                "queue": f"data/queues/{spec.parent}.jsonl",
+                "parent_labels": parent_labels,
+                "annotator": self._pick("annotator", leaf),
+                "labels": self._pick("labels", leaf),
+                "revision": REVISIONS["annotate"],
+            }
+        self.out.datasets[name] = {
+            "journal": journal,
+            "gold": gold,
+            "parent_labels": parent_labels,
+            "split": self._pick("split", leaf),
+            "labels": self._pick("labels", leaf),
+            "seed": self._pick("loop.seed", leaf),
+            "revision": REVISIONS["dataset"],
+        }
+        for variant in self.values["variants"]:
+            self._variant(spec, variant, leaf)
+        self.out.evaluations[name] = {
+            "parent": spec.parent,
+            "gold": gold,
+            "parent_report": (
+                NOTHING_YET if spec.parent == BASE else f"reports/{spec.parent}/scorecard.json"
+            ),
+            "primary": self._pick("loop.primary", leaf),
+            "evaluate": self._pick("evaluate", leaf),
+            "gate": self._pick("gate", leaf),
+            "labels": self._pick("labels", leaf),
+            "revision": REVISIONS["evaluate"],
+        }
+        self.out.queues[name] = self._queue(name, leaf)
+        self.out.publications[name] = {
+            "parent": spec.parent,
+            "base_model": spec.base_model,
+            "revision": REVISIONS["publish"],
+        }
+
+    def _variant(self, spec: IterationSpec, variant: str, leaf: bool) -> None:
+        key = f"{spec.name}-{variant}"
+        self.out.fits[key] = {
+            "iteration": spec.name,
+            "variant": variant,
+            "parent_model": self._parent_model(spec, variant),
+            "detector": self._pick(f"variants.{variant}", leaf),
+            "seed": self._pick("loop.seed", leaf),
+            "revision": REVISIONS["fit"],
+        }
+        self.out.predictions[key] = {
+            "iteration": spec.name,
+            "variant": variant,
+            "revision": REVISIONS["predict"],
+        }
+
+    def _parent_model(self, spec: IterationSpec, variant: str) -> str:
+        parent = self.specs.get(spec.parent)
+        if parent is not None and (
+            f"{parent.name}-{variant}" in self.out.fits or variant in parent.variants
+        ):
+            return f"models/{parent.name}/{variant}"
+        key = self._base_key(variant, self._base_settings(variant))
+        return f"models/{BASE}/{key}"
+
+    def _queue(self, name: str, leaf: bool) -> dict[str, Any]:
+        previous = self.previous.get("queues", {}).get(name)
+        if name == BASE and not leaf and previous is not None:
+            return dict(previous)
+        return {
+            "variant": self._pick("loop.primary", leaf),
+            "labels": NOTHING_YET if name == BASE else f"data/snapshots/{name}",
+            "sampler": self._pick("sampler", leaf),
+            "annotator": self._pick("annotator.kind", leaf),
+            "revision": REVISIONS["queue"],
+        }
+
+    def _pick(self, path: str, leaf: bool) -> Any:
+        if leaf:
+            return "${" + path + "}"
+        node: Any = self.values
+        for part in path.split("."):
+            node = node[part]
+        return node

@@ -1,0 +1,47 @@
+"""Fine-tune one variant on the examples of one iteration, starting from its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tsloop.files import write_jsonl
+from tsloop.stages.runner import Figures, StageContext, run_stage
+
+__all__ = ["fit"]
+
+
+def fit(context: StageContext) -> Figures:
+    """Stage ``fit@<iteration>-<variant>``."""
+    from tsloop.annotations.dataset import load_examples
+    from tsloop.detectors import build
+    from tsloop.detectors.files import load_detector, save_detector
+    from tsloop.series.store import SeriesStore
+
+    project, entry = context.project, context.entry("fits")
+    iteration, variant = entry["iteration"], entry["variant"]
+    store = SeriesStore.open(project.series)
+    examples = load_examples(project.dataset(iteration), store)
+    detector = build(entry["detector"])
+    parent = load_detector(project.root / entry["parent_model"])
+    curve: list[dict[str, float]] = []
+
+    def record(figures: Mapping[str, float]) -> None:
+        curve.append(dict(figures))
+        context.progress(int(figures.get("step", 0)), int(figures.get("steps", 0)), variant)
+
+    figures = detector.fit(
+        examples,
+        parent if type(parent) is type(detector) else None,
+        seed=entry["seed"],
+        progress=record,
+    )
+    # Wall times vary from run to run; the model directory must not.
+    stable = {k: v for k, v in figures.items() if "second" not in k}
+    directory = project.model(iteration, variant)
+    save_detector(detector, directory, extra={"fit": stable, "parent": entry["parent_model"]})
+    write_jsonl(directory / "training.jsonl", curve)
+    return {"examples": len(examples), **figures}
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_stage("fit", fit))
