@@ -1,141 +1,241 @@
-"""From scores to intervals: the decision rule and how it is chosen.
+"""How the decision rule is chosen: from labels where there are enough, else without them.
 
-A decision is a hysteresis: an interval is a run of rows at or above ``lo`` that reaches ``hi``
-somewhere; intervals at most ``merge_gap`` rows apart are joined, then those shorter than
-``min_length`` are dropped. With ``hi > 0`` a quiet series always gets the answer "none".
+Objectives
+    ``balanced`` (default)  event-F1 plus half the share of clicks saved (no worse than -1);
+    ``clicks``              the share of clicks saved, ties to the better F1; where no threshold
+                            pays, the rule rises above every score it has seen and stays silent;
+    ``f1``                  event-F1 at any overlap.
+
+Rules, recorded in ``Decision.rule``
+    ``labels:groups``  at least 2 groups and 5 events: all series choose together;
+    ``labels:time``    fewer, but events before and after a cut in time with a gap: what the
+                       earlier parts choose must be no worse than the label-free rule on the later
+                       ones, then all parts choose together;
+    ``label-free``     everything else.
+
+With few labels the best setting is a matter of luck, so it is not taken: the choice is the centre
+of the plateau of settings whose objective lies within `PLATEAU` of the best. On seven public
+collections and 2 to 40 labelled series this halved the spread of the clicks between draws at the
+same F1, and adding the clicks to the objective cost no F1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tsloop.errors import EvaluationError
+from tsloop.evaluation._search import EDGES, FOUND, PREDICTED, Pool, Setting
+from tsloop.evaluation.decision import Decision, Scores
 from tsloop.intervals import Interval
 
-__all__ = ["Decision", "Scores", "label_free_decision", "runs_above"]
+__all__ = [
+    "MIN_EVENTS",
+    "MIN_GROUPS",
+    "OBJECTIVES",
+    "Decision",
+    "Scores",
+    "fit_decision",
+    "label_free_decision",
+]
 
-Scores = npt.NDArray[np.floating[Any]]
-"""Anomaly scores, shape ``(n,)``, one per row, in [0, 1]."""
+OBJECTIVES = ("balanced", "clicks", "f1")
+MIN_GROUPS = 2
+"""Fewer groups than this say nothing about a group that was not seen."""
+MIN_EVENTS = 5
+PLATEAU = 0.02
+"""Settings this close to the best objective count as equally good."""
+
+LABEL_FREE_RATIO = 0.6
+LABEL_FREE_GAP = 10
+MAX_FLAGGED_SHARE = 0.1
+"""Anomalies are rare: a label-free rule that flags more rows than this is raised."""
+
+RATIOS = (1.0, 0.8, 0.6, 0.4)
+GAPS = (0, 3, 10, 30)
+LENGTHS = (1, 2, 4, 8)
+CUT = 0.5
+"""Where ``labels:time`` cuts each series; `CUT_GAP` of its rows after the cut belong to no part."""
+CUT_GAP = 0.02
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """When a run of scores counts as an event.
+def label_free_decision(scores: Sequence[Scores] = (), *, sigmas: float = 6.0) -> Decision:
+    """The rule without labels: ``hi`` at so many robust sigmas, on the scale z / (z + 6).
 
-    ``hi`` must be reached inside the run, ``lo`` is the absolute level down to which it extends
-    (``0 < lo <= hi``), ``merge_gap`` counts rows between two runs, ``min_length`` counts rows.
-    ``rule`` says where the numbers come from: ``labels:groups``, ``labels:time`` or ``label-free``.
+    Six sigmas are a score of 0.5 (see `tsloop.signals.robust.squash`). ``scores`` (any number of
+    series) only serve as a check: where more than a tenth of all rows reach ``hi``, they are not
+    on that scale, and ``hi`` rises to their 90 % quantile.
     """
-
-    hi: float = 0.5
-    lo: float = 0.5
-    merge_gap: int = 0
-    min_length: int = 1
-    rule: str = "label-free"
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.lo <= self.hi < float("inf"):
-            raise EvaluationError(
-                f"Decision with hi={self.hi} and lo={self.lo} is not valid: 0 < lo <= hi must "
-                "hold, so that a quiet series can be answered with 'none'."
-            )
-        if self.merge_gap < 0 or self.min_length < 1:
-            raise EvaluationError(
-                f"Decision with merge_gap={self.merge_gap} and min_length={self.min_length} is not "
-                "valid: merge_gap >= 0 and min_length >= 1 rows are needed."
-            )
-
-    def apply(self, scores: Scores) -> list[Interval]:
-        """Intervals in row order, disjoint, each with the largest score of its rows.
-
-        A score that is not finite is an error: it would silently end or hide an event.
-        """
-        flat = np.asarray(scores, dtype=np.float64)
-        if flat.ndim != 1:
-            raise EvaluationError(f"Scores must be one value per row, got the shape {flat.shape}.")
-        if not np.isfinite(flat).all():
-            row = int(np.flatnonzero(~np.isfinite(flat))[0])
-            raise EvaluationError(f"The score of row {row} is {flat[row]}: scores must be finite.")
-        starts, ends, peaks = runs_above(flat, self.lo)
-        starts, ends, peaks = select_runs(starts, ends, peaks, self)
-        return [
-            Interval(start, end, score=min(1.0, max(0.0, peak)))
-            for start, end, peak in zip(starts.tolist(), ends.tolist(), peaks.tolist(), strict=True)
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; an unknown key is an error."""
-        if unknown := sorted(set(data) - set(cls.__dataclass_fields__)):
-            raise EvaluationError(
-                f"Unknown decision keys {unknown}; known are {sorted(cls.__dataclass_fields__)}."
-            )
-        return cls(**data)
-
-
-Runs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
-"""First rows, last rows (inclusive) and largest scores of runs in row order."""
-
-
-def runs_above(scores: npt.NDArray[np.float64], lo: float) -> Runs:
-    """The maximal runs of rows with ``score >= lo``."""
-    above = scores >= lo
-    edges = np.flatnonzero(above[1:] != above[:-1]) + 1
-    if len(above) and above[0]:
-        edges = np.concatenate(([0], edges))
-    if len(above) and above[-1]:
-        edges = np.concatenate((edges, [len(above)]))
-    starts, stops = edges[::2].astype(np.int64), edges[1::2].astype(np.int64)
-    if not len(starts):
-        return starts, stops, np.empty(0)
-    # reduceat also reduces the quiet stretches between the runs: every second entry is one of ours.
-    bounds = edges if edges[-1] < len(scores) else edges[:-1]
-    return starts, stops - 1, np.maximum.reduceat(scores, bounds)[::2]
-
-
-def select_runs(
-    starts: npt.NDArray[np.int64],
-    ends: npt.NDArray[np.int64],
-    peaks: npt.NDArray[np.float64],
-    decision: Decision,
-) -> Runs:
-    """Of the runs above ``decision.lo``: those that reach ``hi``, merged, the short ones dropped."""
-    keep = peaks >= decision.hi
-    starts, ends, peaks = starts[keep], ends[keep], peaks[keep]
-    if decision.merge_gap and len(starts) > 1:
-        first = np.concatenate(([True], starts[1:] - ends[:-1] - 1 > decision.merge_gap))
-        heads = np.flatnonzero(first)
-        starts, peaks = starts[heads], np.maximum.reduceat(peaks, heads)
-        ends = ends[np.concatenate((heads[1:] - 1, [len(ends) - 1]))]
-    if decision.min_length > 1:
-        keep = ends - starts + 1 >= decision.min_length
-        starts, ends, peaks = starts[keep], ends[keep], peaks[keep]
-    return starts, ends, peaks
-
-
-LABEL_FREE_HI = 0.5  # score scale: 0.5 is six robust sigmas (see tsloop.signals.robust.squash)
-LABEL_FREE_RATIO = 0.6  # three robust sigmas, roughly: 3 / (3 + 6) = 0.33
-MAX_FLAGGED_SHARE = 0.1  # anomalies are rare: a rule that flags more than this is raised
-
-
-def label_free_decision(scores: Sequence[Scores] = ()) -> Decision:
-    """The rule without labels: ``hi`` = 0.5, which is six robust sigmas on the score scale.
-
-    ``scores`` (any number of series) only serve as a check: where more than a tenth of all rows
-    would reach 0.5, the scores are not on that scale, and ``hi`` rises to their 90 % quantile.
-    """
-    hi = LABEL_FREE_HI
+    if not sigmas > 0:
+        raise EvaluationError(f"The label-free threshold needs sigmas > 0, got {sigmas}.")
+    hi = sigmas / (sigmas + 6.0)
     if pooled := [np.asarray(s, dtype=np.float64) for s in scores if len(s)]:
         everything = np.concatenate(pooled)
         if np.mean(everything >= hi) > MAX_FLAGGED_SHARE:
-            hi = float(np.quantile(everything, 1.0 - MAX_FLAGGED_SHARE))
-    return Decision(hi=hi, lo=hi * LABEL_FREE_RATIO, rule="label-free")
+            hi = max(hi, float(np.quantile(everything, 1.0 - MAX_FLAGGED_SHARE)))
+    return Decision(hi=hi, lo=hi * LABEL_FREE_RATIO, merge_gap=LABEL_FREE_GAP)
+
+
+def fit_decision(
+    scores: Sequence[Scores],
+    truths: Sequence[Sequence[Interval]],
+    groups: Sequence[str],
+    *,
+    objective: str = "balanced",
+    n_grid: int = 28,
+    seed: int = 0,
+) -> Decision:
+    """Choose the decision for labelled series: their scores, true events and groups, in step.
+
+    Scores of a detector that learned from these labels must be out-of-fold, or the threshold will
+    be too high. Series without events take part: their false alarms count. The result depends on
+    the input alone; ``seed`` is accepted for callers that pass one and changes nothing. ``n_grid``
+    is the number of ``hi`` levels tried.
+    """
+    _check(scores, truths, groups, objective, n_grid)
+    fallback = label_free_decision(scores)
+    n_events = sum(len(truth) for truth in truths)
+    if n_events >= MIN_EVENTS and len(set(groups)) >= MIN_GROUPS:
+        return replace(_choose(scores, truths, objective, n_grid), rule="labels:groups")
+    earlier, later = _split_in_time(scores, truths)
+    if not any(earlier[1]) or not any(later[1]):
+        return fallback
+    trial = _choose(*earlier, objective, n_grid)
+    pool = Pool.of(*later, max_gap=max(GAPS))
+    tried = _objective(pool.counts([_setting(trial), _setting(fallback)]), pool.n_events, objective)
+    if tried[0] < tried[1]:
+        return fallback
+    return replace(_choose(scores, truths, objective, n_grid), rule="labels:time")
+
+
+def _check(
+    scores: Sequence[Scores],
+    truths: Sequence[Sequence[Interval]],
+    groups: Sequence[str],
+    objective: str,
+    n_grid: int,
+) -> None:
+    if objective not in OBJECTIVES:
+        raise EvaluationError(
+            f"Unknown threshold objective {objective!r}; it is one of {list(OBJECTIVES)}."
+        )
+    if not len(scores) == len(truths) == len(groups):
+        raise EvaluationError(
+            f"Got {len(scores)} score arrays, {len(truths)} truths and {len(groups)} groups: "
+            "there must be one of each per series."
+        )
+    if n_grid < 2:
+        raise EvaluationError(f"n_grid must be at least 2, got {n_grid}.")
+    for number, (series, truth) in enumerate(zip(scores, truths, strict=True)):
+        if not np.isfinite(series).all():
+            raise EvaluationError(f"Series number {number} has scores that are not finite.")
+        if truth and max(i.end for i in truth) >= len(series):
+            raise EvaluationError(
+                f"Series number {number} has a true event after its {len(series)} rows."
+            )
+
+
+Labelled = tuple[list[Scores], list[list[Interval]]]
+
+
+def _split_in_time(
+    scores: Sequence[Scores], truths: Sequence[Sequence[Interval]]
+) -> tuple[Labelled, Labelled]:
+    """Earlier and later part of every series; an event in the gap or across it belongs to none."""
+    earlier: Labelled = ([], [])
+    later: Labelled = ([], [])
+    for series, truth in zip(scores, truths, strict=True):
+        cut = int(len(series) * CUT)
+        resume = cut + int(len(series) * CUT_GAP)
+        earlier[0].append(series[:cut])
+        earlier[1].append([i for i in truth if i.end < cut])
+        later[0].append(series[resume:])
+        later[1].append(
+            [
+                i.replace(start=i.start - resume, end=i.end - resume)
+                for i in truth
+                if i.start >= resume
+            ]
+        )
+    return earlier, later
+
+
+def _setting(decision: Decision) -> Setting:
+    ratio = decision.lo / decision.hi
+    return decision.hi, ratio, decision.merge_gap, decision.min_length
+
+
+def _choose(
+    scores: Sequence[Scores],
+    truths: Sequence[Sequence[Interval]],
+    objective: str,
+    n_grid: int,
+) -> Decision:
+    pool = Pool.of(scores, truths, max_gap=max(GAPS))
+    levels = _levels(pool, n_grid)
+    settings = [(h, r, g, m) for h in levels for r in RATIOS for g in GAPS for m in LENGTHS]
+    counts = pool.counts(settings)
+    centre = _plateau_centre(settings, _objective(counts, pool.n_events, objective))
+    hi, ratio, _, _ = settings[centre]
+    # Gaps and lengths that change nothing on the labelled series are not kept: the first of the
+    # settings with the same counts has the smallest ones.
+    gap, length = next(
+        (g, m)
+        for (h, r, g, m), row in zip(settings, counts, strict=True)
+        if h == hi and r == ratio and (row == counts[centre]).all()
+    )
+    return Decision(hi, hi * ratio, gap, length)
+
+
+def _levels(pool: Pool, n_grid: int) -> list[float]:
+    """Levels for ``hi``: where events peak, where normal rows end, a fixed grid, and silence."""
+    part = max(1, n_grid // 3)
+    normal = pool.normal_scores()
+    candidates = [np.linspace(0.1, 0.95, part)]
+    if pool.n_events:
+        candidates.append(np.quantile(pool.event_peaks(), np.linspace(0.02, 0.98, part)))
+    if len(normal):
+        candidates.append(np.quantile(normal, 1.0 - np.geomspace(0.1, 2e-4, part)))
+    # Between the largest score ever seen and 1: nothing seen so far would be called an event.
+    silent = (1.0 + max(pool.largest, 0.0)) / 2.0
+    levels = np.unique(np.round(np.concatenate(candidates), 6))
+    return [*levels[(levels > 0.0) & (levels < silent)].tolist(), silent]
+
+
+def _objective(counts: Counts, n_events: int, objective: str) -> Floats:
+    """Worth of each setting, higher is better; ``counts`` has the shape ``(settings, 3)``."""
+    found, predicted = counts[:, FOUND], counts[:, PREDICTED]
+    clicks = 2 * (n_events - found) + (predicted - found) + counts[:, EDGES]
+    f1 = 2.0 * found / np.maximum(predicted + n_events, 1)
+    saved = 1.0 - clicks / max(2.0 * n_events, 1.0)
+    if objective == "f1":
+        return f1
+    if objective == "clicks":
+        return saved + 1e-6 * f1
+    return f1 + 0.5 * np.maximum(saved, -1.0)
+
+
+def _plateau_centre(settings: Sequence[Setting], worth: Floats) -> int:
+    """The near-best setting that lies nearest to the mean of all near-best ones."""
+    near = np.flatnonzero(worth >= worth.max() - PLATEAU)
+    points = np.array([settings[i] for i in near.tolist()])
+    hi = np.clip(points[:, 0], 1e-6, 1.0 - 1e-6)
+    # Rulers on which one step of the grid is about as long in every direction.
+    place = np.stack(
+        (
+            np.log(hi / (1.0 - hi)) / 0.5,
+            np.log(points[:, 1]) / 0.5,
+            np.log1p(points[:, 2]),
+            np.log(points[:, 3]) / 0.7,
+        ),
+        axis=1,
+    )
+    weight = worth[near] - worth.max() + PLATEAU + 1e-9
+    centre = (place * weight[:, None]).sum(axis=0) / weight.sum()
+    return int(near[np.argmin(((place - centre) ** 2).sum(axis=1))])
