@@ -24,6 +24,7 @@ __all__ = [
     "LabelsConfig",
     "LoopConfig",
     "ProjectConfig",
+    "SweepConfig",
     "section",
     "source_config",
     "validate",
@@ -73,6 +74,22 @@ class LoopConfig:
     """How many iterations stay in the DVC graph; `tsloop iteration archive` takes out the rest."""
     latest: str = "base"
     """Written by tsloop: the newest iteration, which the DVC artifact points at."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepConfig:
+    """``sweep`` (only in ``conf/sweep.yaml``): how the jobs of a sweep are compared."""
+
+    name: str = "default"
+    """Results go to ``sweeps/<name>/``; the same name goes on where a killed sweep stopped."""
+    objective: str = "event_f1"
+    """The metric that an optimising sweeper maximises."""
+    folds: int = 3
+    """Number of folds; whole groups are held out."""
+    n_bootstrap: int = 500
+    """Group-bootstrap draws for the intervals."""
+    iteration: str = ""
+    """Iteration whose label snapshot is used; empty: the newest."""
 
 
 SECTIONS: dict[str, str] = {

@@ -1,0 +1,127 @@
+"""The ``tsloop`` command: its verbs and how errors are shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tsloop import __version__
+from tsloop.cli import detect, iteration, jobs, registry
+from tsloop.errors import TsloopError
+from tsloop.offline import work_offline
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="tsloop",
+    help="Label, fine-tune, detect, review, repeat: the anomaly-detection loop for time series.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(iteration.app, name="iteration")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(registry.tracking_app, name="tracking")
+app.command("detect")(detect.detect)
+app.command("promote")(registry.promote)
+app.command("rollback")(registry.rollback)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"tsloop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="New or empty directory.")],
+    name: Annotated[str, typer.Option(help="Project name; default: the directory's.")] = "",
+) -> None:
+    """Make a new project: dvc.yaml, params.yaml, conf, data, models, registry."""
+    from tsloop.config.params import configure as write_params
+    from tsloop.project import Project
+    from tsloop.template import create_project
+
+    written = create_project(directory)
+    if name:
+        write_params(Project(directory), [f"project.name={name}"])
+    typer.echo(f"Made {directory} with {len(written)} files. Next:")
+    typer.echo(f"  cd {directory}")
+    typer.echo("  tsloop configure source=folder source.path=YOUR_DATA")
+    typer.echo("  dvc repro")
+
+
+@app.command()
+def configure(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Hydra overrides: group=choice, key=value, +group@variants.x=y, ~…"),
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget all stored choices.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="List groups and choices; change nothing.")] = False,
+) -> None:
+    """Choose settings; writes params.yaml, which dvc repro reads."""
+    from tsloop.config.params import configure as write_params
+    from tsloop.config.show import describe_choices
+    from tsloop.project import find_project
+
+    project = find_project()
+    if show:
+        typer.echo(describe_choices(project))
+        return
+    changed = write_params(project, overrides or [], reset=reset)
+    for line in changed[:40]:
+        typer.echo(f"  {line}")
+    if len(changed) > 40:
+        typer.echo(f"  … and {len(changed) - 40} more")
+    typer.echo(f"params.yaml: {len(changed)} values changed." if changed else "Nothing changed.")
+
+
+@app.command()
+def status() -> None:
+    """Where the loop stands: iterations, their state, what to do next."""
+    from tsloop.cli.status import show_status
+    from tsloop.project import find_project
+
+    show_status(find_project())
+
+
+@app.command()
+def gc(
+    keep: Annotated[int, typer.Option(help="How many of the newest iterations keep weights.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Delete old adapters and predictions; never labels, champions or parents."""
+    from tsloop.loop.manager import IterationManager
+    from tsloop.project import find_project
+
+    removed = IterationManager(find_project()).collect_garbage(keep, dry_run=dry_run)
+    for path in removed:
+        typer.echo(f"{'would delete' if dry_run else 'deleted'} {path}")
+    typer.echo(f"{len(removed)} directories.")
+
+
+def main() -> None:
+    """Entry point: user errors end in one message and exit code 1, never a traceback."""
+    work_offline()
+    try:
+        app()
+    except TsloopError as error:
+        sys.stderr.write(f"tsloop: {error}\n")
+        raise SystemExit(1) from None
+    except BrokenPipeError:
+        raise SystemExit(0) from None

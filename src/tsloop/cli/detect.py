@@ -1,0 +1,74 @@
+"""``tsloop detect``: label new data at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tsloop.detectors.base import Detector
+
+__all__ = ["detect"]
+
+
+def detect(
+    data: Annotated[Path, typer.Argument(help="CSV or parquet file, or a folder of them.")],
+    model: Annotated[
+        str, typer.Option(help="Model directory or ITERATION/VARIANT; default: the champion.")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="Where results and pictures go.")] = Path("detections"),
+    pictures: Annotated[bool, typer.Option(help="Draw a PNG per series.")] = True,
+    zone: Annotated[str, typer.Option(help="Time zone of stamps that name none.")] = "UTC",
+) -> None:
+    """Find anomalies in new data; writes detections.csv and a picture per series."""
+    from rich.progress import track
+
+    from tsloop.loop.inference import detections_rows, read_series, write_rows
+    from tsloop.report.picture import detection_png
+
+    detector, said = _detector(model)
+    typer.echo(said)
+    rows, failed = [], 0
+    out.mkdir(parents=True, exist_ok=True)
+    for series in track(list(read_series(data, zone=zone)), description="detecting"):
+        found, scores = detector.analyse(series)
+        failed += found.status == "failed"
+        rows += detections_rows(series, found)
+        if pictures:
+            name = re.sub(r"[^\w.-]+", "_", series.id)
+            detection_png(series, found, scores, out / f"{name}.png", "en")
+    table = out / "detections.csv"
+    write_rows(table, rows)
+    typer.echo(f"{len(rows)} rows in {table}" + (f", pictures in {out}/" if pictures else ""))
+    if failed:
+        typer.echo(f"{failed} series could not be scored; their reason is in {table}.", err=True)
+        raise typer.Exit(1)
+
+
+def _detector(model: str) -> tuple[Detector, str]:
+    """The detector to use and one sentence on which it is."""
+    from tsloop.detectors import build
+    from tsloop.detectors.files import load_detector
+    from tsloop.errors import DetectorError, ProjectError
+    from tsloop.project import find_project
+    from tsloop.tracking.promotions import current_champion
+
+    if model and Path(model).is_dir():
+        return load_detector(Path(model)), f"Model: {model}"
+    try:
+        project = find_project()
+    except ProjectError:
+        project = None
+    chosen = model or (current_champion(project.root) if project else None)
+    if project is None or not chosen:
+        if model:
+            raise DetectorError(f"There is no model {model!r} here.", hint="Give a model directory.")
+        detector = build({"_target_": "tsloop.detectors.chatts.ChattsDetector"})
+        return detector, "No champion yet: using the embedded base, which no label has taught."
+    iteration, _, variant = chosen.partition("/")
+    if not variant:
+        raise DetectorError(f"Model {chosen!r} names no variant.", hint=f"Write {chosen}/chatts.")
+    return load_detector(project.model(iteration, variant)), f"Model: {chosen}"

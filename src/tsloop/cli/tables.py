@@ -1,0 +1,86 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from tsloop.loop.manager import Iteration
+    from tsloop.project import Project
+
+__all__ = ["iterations_table", "metrics_table", "show", "sweeps_table"]
+
+_METRICS = {
+    "event_f1": "event-F1",
+    "event_f1_iou30": "F1 IoU≥.3",
+    "event_precision": "precision",
+    "event_recall": "recall",
+    "vus_pr": "VUS-PR",
+    "clicks_saved": "clicks saved",
+    "n_failed": "failed",
+}
+
+
+def show(table: Table) -> None:
+    """Print a table at the width of the terminal."""
+    Console(soft_wrap=False).print(table)
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
+    """One row per variant."""
+    table = Table(title="on gold", title_justify="left")
+    table.add_column("variant")
+    for title in _METRICS.values():
+        table.add_column(title, justify="right")
+    for variant, values in metrics.items():
+        table.add_row(variant, *(_number(values.get(key), key) for key in _METRICS))
+    return table
+
+
+def iterations_table(iterations: Sequence[Iteration]) -> Table:
+    """One row per iteration, event-F1 of every variant."""
+    variants = list(dict.fromkeys(v for it in iterations for v in it.metrics))
+    table = Table()
+    for title in ("iteration", "parent", "state"):
+        table.add_column(title)
+    for variant in variants:
+        table.add_column(f"{variant} event-F1", justify="right")
+    for it in iterations:
+        state = f"failed: {it.failure}" if it.failure else str(it.state)
+        table.add_row(
+            it.name,
+            it.parent,
+            f"{state} (archived)" if it.archived else state,
+            *(_number(it.metrics.get(v, {}).get("event_f1"), "") for v in variants),
+        )
+    return table
+
+
+def sweeps_table(project: Project) -> Table:
+    """One row per finished job of every sweep, best first."""
+    from tsloop.files import read_json
+
+    rows = [read_json(path) for path in sorted(project.sweeps.glob("*/*.json"))]
+    table = Table(title="out-of-fold, gold not used", title_justify="left")
+    for title in ("sweep", "job", "overrides"):
+        table.add_column(title)
+    for title in _METRICS.values():
+        table.add_column(title, justify="right")
+    for row in sorted(rows, key=lambda r: (r["sweep"], -r["metrics"].get("event_f1", 0.0))):
+        table.add_row(
+            row["sweep"],
+            row["job"],
+            " ".join(row["overrides"]),
+            *(_number(row["metrics"].get(key), key) for key in _METRICS),
+        )
+    return table
+
+
+def _number(value: float | None, key: str) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if key == "n_failed" else f"{value:.3f}"

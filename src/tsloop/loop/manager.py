@@ -1,0 +1,309 @@
+"""`IterationManager`: create, run, inspect, archive and delete iterations.
+
+Everything it knows is derived from files (configuration, DVC outputs, registry) and from jobs; it
+keeps no state of its own, so it can be thrown away and made again at any moment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tsloop.config.params import configure, read_iterations, read_params, write_iterations
+from tsloop.config.pipeline import IterationSpec
+from tsloop.errors import IterationError, IterationNotFoundError
+from tsloop.files import read_json
+from tsloop.loop.archive import archive_iteration, forget_outputs
+from tsloop.loop.facts import gather_facts
+from tsloop.loop.states import State, check_transition, derive_state
+from tsloop.project import BASE, Project
+
+__all__ = ["Iteration", "IterationManager", "Metrics", "Result", "TrainConfig", "dvc_environment"]
+
+_NAME = re.compile(r"it\d{3,}")
+
+Metrics = dict[str, dict[str, float]]
+"""Variant → metric → value, as `dvc metrics show` prints it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One iteration and where it stands."""
+
+    name: str
+    parent: str
+    base_model: str
+    state: State
+    failure: str = ""
+    archived: bool = False
+    metrics: Metrics = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """What `IterationManager.start_training` may change: Hydra overrides, and which variants."""
+
+    overrides: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a model says of one series of new data."""
+
+    series_id: str
+    status: str
+    intervals: tuple[Any, ...]
+    reason: str
+
+
+class IterationManager:
+    """The Python API of the loop; the command line and the notebooks use it alike."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def list_iterations(self) -> list[Iteration]:
+        """All iterations, oldest first."""
+        return [self._describe(spec) for spec in read_iterations(self.project).values()]
+
+    def show(self, iteration_id: str) -> Iteration:
+        """One iteration, also an archived one."""
+        return self._describe(self._spec(iteration_id))
+
+    def create_iteration(self, name: str = "", base_model: str = "") -> Iteration:
+        """Add an iteration on top of ``base_model``: an iteration, or ``base`` for the first.
+
+        Without a name it is numbered; without a base model it builds on the newest iteration.
+        Iterations that others build on keep their configuration from now on.
+        """
+        iterations = read_iterations(self.project)
+        name = name or self._next_name(iterations)
+        if not _NAME.fullmatch(name):
+            raise IterationError(f"{name!r} is not an iteration name; use it001, it002, …")
+        if name in iterations:
+            raise IterationError(
+                f"Iteration {name} exists already.", hint="Leave the name out to get the next one."
+            )
+        parent = base_model or next(reversed(iterations), BASE)
+        if parent != BASE and parent not in iterations:
+            raise IterationNotFoundError(
+                f"Base model {parent!r} is no iteration of this project; it has "
+                f"{[*iterations] or 'none'}.",
+                hint=f"Name an iteration, or {BASE!r}.",
+            )
+        self._change({**iterations, name: IterationSpec(name, parent)})
+        return self.show(name)
+
+    def delete(self, iteration_id: str) -> None:
+        """Remove a leaf that is neither champion nor challenger; its human journal stays."""
+        from tsloop.tracking.promotions import current_challenger, current_champion
+
+        iterations = read_iterations(self.project)
+        self._spec(iteration_id)
+        children = [name for name, spec in iterations.items() if spec.parent == iteration_id]
+        if children:
+            raise IterationError(f"{iteration_id} cannot go: {', '.join(children)} build on it.")
+        for role, holder in (
+            ("champion", current_champion(self.project.root)),
+            ("challenger", current_challenger(self.project.root)),
+        ):
+            if holder and holder.split("/")[0] == iteration_id:
+                raise IterationError(
+                    f"{iteration_id} cannot go: {holder} is the {role}.",
+                    hint="Promote another model, or `tsloop rollback`, first.",
+                )
+        remaining = {name: spec for name, spec in iterations.items() if name != iteration_id}
+        self._change(remaining)
+        forget_outputs(self.project, iteration_id)
+
+    def archive(self, keep: int | None = None) -> list[str]:
+        """Take all but the newest ``keep`` iterations out of the DVC graph; returns their names.
+
+        Their outputs stay tracked (``archive/<it>.dvc``), and a git tag reproduces them.
+        """
+        iterations = read_iterations(self.project)
+        params = read_params(self.project)
+        live = [name for name, spec in iterations.items() if not spec.archived]
+        count = params["loop"]["live_iterations"] if keep is None else keep
+        if count < 1:
+            raise IterationError(f"keep is {count}; at least one iteration must stay live.")
+        old = live[:-count]
+        for name in old:
+            if not self.project.registry(name).exists():
+                raise IterationError(
+                    f"{name} is not published, so there is nothing to archive yet.",
+                    hint="Run `dvc repro` first.",
+                )
+        for name in old:
+            variants = archive_iteration(self.project, name, params)
+            iterations[name] = IterationSpec(
+                name, iterations[name].parent, iterations[name].base_model, True, variants
+            )
+        if old:
+            self._change(iterations)
+        return old
+
+    def prepare_training_data(self, iteration_id: str) -> Path:
+        """Bring snapshot and dataset up to date; returns the dataset's directory."""
+        self._live(iteration_id)
+        self._repro([f"dataset@{iteration_id}"])
+        return self.project.dataset(iteration_id)
+
+    def start_training(self, iteration_id: str, config: TrainConfig | None = None) -> str:
+        """Start fine-tuning in the background; returns the job id for `tsloop jobs`."""
+        from tsloop.config.schema import section
+        from tsloop.execution import build_executor
+
+        settings = config or TrainConfig()
+        self._live(iteration_id)
+        current = self.show(iteration_id).state
+        check_transition(current, State.TRAINING, "training reads the labels of the iteration")
+        if settings.overrides:
+            configure(self.project, settings.overrides)
+        fits = read_params(self.project)["fits"]
+        variants = settings.variants or tuple(
+            entry["variant"] for entry in fits.values() if entry["iteration"] == iteration_id
+        )
+        targets = [f"fit@{iteration_id}-{variant}" for variant in variants]
+        executor = build_executor(
+            self.project.root, section(read_params(self.project), "executor")
+        )
+        return executor.submit(
+            [sys.executable, "-m", "dvc", "repro", *targets],
+            name=f"train {iteration_id}",
+            cwd=self.project.root,
+            env=dvc_environment(),
+        )
+
+    def run_inference(
+        self, iteration_id: str, data_path: Path, variant: str = ""
+    ) -> list[Result]:
+        """Run an iteration's model over a CSV file or a folder of them."""
+        from tsloop.detectors.files import load_detector
+        from tsloop.loop.inference import read_series
+
+        chosen = variant or read_params(self.project)["loop"]["primary"]
+        detector = load_detector(self.project.model(iteration_id, chosen))
+        results = []
+        for series in read_series(data_path):
+            found = detector.detect(series)
+            results.append(Result(series.id, str(found.status), found.intervals, found.reason))
+        return results
+
+    def get_iteration_metrics(self, iteration_id: str) -> Metrics:
+        """Metrics on gold per variant; empty where the iteration was not evaluated yet."""
+        self._spec(iteration_id)
+        path = self.project.root / "reports" / "metrics" / f"{iteration_id}.json"
+        metrics: Metrics = read_json(path) if path.exists() else {}
+        return metrics
+
+    def collect_garbage(self, keep: int, *, dry_run: bool = False) -> list[str]:
+        """Delete weights and predictions of archived iterations but the newest ``keep`` of them.
+
+        Labels, snapshots, reports, every iteration that was ever champion, and parents of live
+        iterations stay.
+        """
+        from tsloop.tracking.promotions import ever_champion
+
+        iterations = read_iterations(self.project)
+        archived = [name for name, spec in iterations.items() if spec.archived]
+        parents = {spec.parent for spec in iterations.values() if not spec.archived}
+        protected = parents | ever_champion(self.project.root) | set(archived[-keep:] if keep else ())
+        removed = []
+        for name in archived:
+            if name in protected:
+                continue
+            for directory in (
+                self.project.model(name, "").parent / name,
+                self.project.root / "data" / "predictions" / name,
+                self.project.dataset(name),
+            ):
+                if directory.exists():
+                    removed.append(self.project.relative(directory))
+                    if not dry_run:
+                        shutil.rmtree(directory)
+            if not dry_run:
+                forget_outputs(self.project, name, weights_only=True)
+        return removed
+
+    def repro(self, targets: Sequence[str] = ()) -> None:
+        """`dvc repro` in the foreground, under the project lock."""
+        self._repro(targets)
+
+    def _repro(self, targets: Sequence[str]) -> None:
+        from tsloop.execution.guard import project_lock
+
+        with project_lock(self.project.root, f"dvc repro {' '.join(targets)}".strip()):
+            done = subprocess.run(
+                [sys.executable, "-m", "dvc", "repro", *targets],
+                cwd=self.project.root,
+                env=dvc_environment(),
+                check=False,
+            )
+        if done.returncode:
+            raise IterationError(
+                f"dvc repro {' '.join(targets)} ended with exit code {done.returncode}.",
+                hint="The stage's own message is above; after mending it run `dvc repro` again.",
+            )
+
+    def _describe(self, spec: IterationSpec) -> Iteration:
+        state, failure = derive_state(gather_facts(self.project, spec))
+        return Iteration(
+            spec.name,
+            spec.parent,
+            spec.base_model,
+            state,
+            failure or "",
+            spec.archived,
+            self.get_iteration_metrics(spec.name),
+        )
+
+    def _spec(self, iteration_id: str) -> IterationSpec:
+        iterations = read_iterations(self.project)
+        if iteration_id not in iterations:
+            raise IterationNotFoundError(
+                f"No iteration {iteration_id!r}; this project has {[*iterations] or 'none'}.",
+                hint="Make one with: tsloop iteration create",
+            )
+        return iterations[iteration_id]
+
+    def _live(self, iteration_id: str) -> IterationSpec:
+        spec = self._spec(iteration_id)
+        if spec.archived:
+            raise IterationError(
+                f"{iteration_id} is archived and does not run any more.",
+                hint=f"`git checkout tsloop/{iteration_id}` has the state that reproduces it.",
+            )
+        return spec
+
+    def _change(self, iterations: dict[str, IterationSpec]) -> None:
+        before = read_iterations(self.project)
+        write_iterations(self.project, iterations)
+        try:
+            configure(self.project)
+        except BaseException:
+            write_iterations(self.project, before)
+            raise
+
+    @staticmethod
+    def _next_name(iterations: dict[str, IterationSpec]) -> str:
+        numbers = [int(name[2:]) for name in iterations if _NAME.fullmatch(name)]
+        return f"it{max(numbers, default=0) + 1:03d}"
+
+
+def dvc_environment() -> dict[str, str]:
+    """The environment for a DVC process: its stages must find this interpreter as ``python``."""
+    environment = dict(os.environ)
+    environment["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), environment.get("PATH", "")]
+    )
+    environment.setdefault("PYTHONHASHSEED", "0")
+    return environment

@@ -1,0 +1,43 @@
+"""Rank what to review next: unlabelled pool series, with the detections as pre-annotations."""
+
+from __future__ import annotations
+
+from tsloop.stages.runner import Figures, StageContext, run_stage
+from tsloop.typed import from_mapping
+
+__all__ = ["queue"]
+
+
+def queue(context: StageContext) -> Figures:
+    """Stage ``queue@<iteration>`` and ``queue@base``."""
+    from tsloop.annotations.snapshot import read_snapshot
+    from tsloop.detectors.predictions import read_detections, read_scores
+    from tsloop.loop.samplers import Candidate, SamplerConfig, rank, write_queue
+    from tsloop.series.store import SeriesStore
+    from tsloop.series.types import Role
+
+    project, entry = context.project, context.entry("queues")
+    store = SeriesStore.open(project.series)
+    predictions = project.predictions(context.key, entry["variant"])
+    detections = read_detections(predictions)
+    labels = project.root / entry["labels"]
+    labelled = set(read_snapshot(labels).records) if labels.is_dir() else set()
+    candidates = [
+        Candidate(
+            series_id,
+            store.entries[series_id].group,
+            store.entries[series_id].n_rows,
+            detections.get(series_id),
+            read_scores(predictions, series_id),
+            series_id in labelled,
+        )
+        for series_id in store.ids(Role.POOL)
+    ]
+    config = from_mapping(SamplerConfig, entry["sampler"], "sampler")
+    items = rank(candidates, config, model=f"{context.key}/{entry['variant']}")
+    write_queue(project.queue(context.key), items)
+    return {"items": len(items), "labelled": len(labelled)}
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_stage("queue", queue))

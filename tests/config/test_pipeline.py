@@ -1,0 +1,114 @@
+from typing import Any
+
+from tsloop.config.pipeline import NOTHING_YET, IterationSpec, Unrolled, unroll
+
+VALUES: dict[str, Any] = {
+    "annotator": {"kind": "simulated", "miss_rate": 0.1},
+    "labels": {"set": "tsloop"},
+    "split": {"window": 512},
+    "sampler": {"kind": "mixed"},
+    "evaluate": {"seed": 0},
+    "gate": {"metric": "event_f1"},
+    "loop": {"seed": 0, "primary": "chatts"},
+    "variants": {
+        "chatts": {"_target_": "a", "finetune": {"rank": 8}},
+        "knn": {"_target_": "b", "k": 5},
+    },
+}
+
+
+def specs(*names: str) -> dict[str, IterationSpec]:
+    parents = ["base", *names]
+    return {name: IterationSpec(name, parent) for name, parent in zip(names, parents, strict=False)}
+
+
+def resolved(unrolled: Unrolled) -> dict[str, Any]:
+    """What params.yaml would hold: interpolations of the leaf resolved."""
+
+    def look(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: look(v) for k, v in value.items()}
+        if isinstance(value, str) and value.startswith("${"):
+            node: Any = VALUES
+            for part in value[2:-1].split("."):
+                node = node[part]
+            return node
+        return value
+
+    found = look(vars(unrolled))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_only_the_leaf_interpolates() -> None:
+    out = unroll(specs("it001", "it002"), VALUES, {})
+    assert out.fits["it002-chatts"]["detector"] == "${variants.chatts}"
+    assert out.fits["it001-chatts"]["detector"] == VALUES["variants"]["chatts"]
+    assert out.fits["it002-chatts"]["parent_model"] == "models/it001/chatts"
+    assert out.fits["it001-knn"]["parent_model"] == "models/base/knn"
+    assert out.datasets["it001"]["parent_labels"] == NOTHING_YET
+    assert out.datasets["it002"]["parent_labels"] == "data/snapshots/it001"
+    assert set(out.annotations) == {"gold", "it001", "it002"}
+    assert "finetune" not in out.bases["chatts"]["detector"]
+
+
+def test_a_published_ancestor_keeps_its_values_and_an_unpublished_one_follows() -> None:
+    previous = resolved(unroll(specs("it001", "it002"), VALUES, {}))
+    changed = {
+        **VALUES,
+        "variants": {
+            **VALUES["variants"],
+            "chatts": {"_target_": "a", "finetune": {"rank": 16}},
+        },
+    }
+    frozen = unroll(specs("it001", "it002"), changed, previous, published=frozenset({"it001"}))
+    assert frozen.fits["it001-chatts"]["detector"]["finetune"]["rank"] == 8
+    assert frozen.bases == previous["bases"]
+    fresh = unroll(specs("it001", "it002"), changed, previous)
+    assert fresh.fits["it001-chatts"]["detector"]["finetune"]["rank"] == 16
+
+
+def test_a_published_leaf_stays_open() -> None:
+    previous = resolved(unroll(specs("it001"), VALUES, {}))
+    out = unroll(specs("it001"), VALUES, previous, published=frozenset({"it001"}))
+    assert out.fits["it001-chatts"]["detector"] == "${variants.chatts}"
+
+
+def test_another_base_gets_another_name_where_old_iterations_need_the_first() -> None:
+    previous = resolved(unroll(specs("it001", "it002"), VALUES, {}))
+    changed = {**VALUES, "variants": {**VALUES["variants"], "chatts": {"_target_": "bigger"}}}
+    out = unroll(specs("it001", "it002"), changed, previous, published=frozenset({"it001"}))
+    assert out.bases["chatts"] == previous["bases"]["chatts"]
+    assert out.bases["chatts2"]["detector"] == {"_target_": "bigger"}
+    assert out.fits["it001-chatts"]["parent_model"] == "models/base/chatts"
+
+
+def test_a_new_variant_starts_from_its_base() -> None:
+    previous = resolved(unroll(specs("it001", "it002"), VALUES, {}))
+    more = {**VALUES, "variants": {**VALUES["variants"], "forest": {"_target_": "f"}}}
+    out = unroll(specs("it001", "it002"), more, previous, published=frozenset({"it001"}))
+    assert out.fits["it002-forest"]["parent_model"] == "models/base/forest"
+    assert "it001-forest" not in out.fits
+
+
+def test_people_open_an_iteration_with_their_journal() -> None:
+    human = {**VALUES, "annotator": {"kind": "human"}}
+    out = unroll(specs("it001", "it002"), human, {}, journals=frozenset({"it001"}))
+    assert set(out.datasets) == {"it001"}
+    assert out.annotations == {}
+    assert out.datasets["it001"]["journal"] == "data/labels/it001.jsonl"
+    assert set(out.iterations) == {"it001", "it002"}
+    assert set(out.queues) == {"base", "it001"}
+
+
+def test_an_archived_iteration_leaves_the_graph_but_stays_a_parent() -> None:
+    previous = resolved(unroll(specs("it001", "it002"), VALUES, {}))
+    archived = {
+        "it001": IterationSpec("it001", "base", archived=True, variants=("chatts", "knn")),
+        "it002": IterationSpec("it002", "it001"),
+    }
+    out = unroll(archived, VALUES, previous, published=frozenset({"it001", "it002"}))
+    assert set(out.datasets) == {"it002"}
+    assert resolved(out)["fits"]["it002-chatts"] == previous["fits"]["it002-chatts"]
+    assert out.iterations["it001"]["archived"] is True
+    assert out.bases == previous["bases"]
