@@ -1,0 +1,194 @@
+"""Which process is it, and is it still that one?
+
+A pid alone names nothing: the system gives it away again. A `ProcessRef` therefore also holds when
+the process started (on Linux in clock ticks since the boot, with the boot's id, so that neither a
+corrected clock nor a restart can confuse it) and on which machine it lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+__all__ = [
+    "ProcessRef",
+    "ancestors",
+    "die_with_starter",
+    "environment_of",
+    "find_by_environment",
+    "hostname",
+    "is_alive",
+    "kill_processes",
+    "reference",
+    "set_parent_death_signal",
+    "this_process",
+]
+
+PR_SET_PDEATHSIG = 1
+"""Option number of ``prctl(2)``: the signal to get when the parent dies (Linux)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRef:
+    """One process for good: its pid, the moment of its start (opaque text) and its machine."""
+
+    pid: int
+    started: str
+    host: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        return cls(int(data["pid"]), str(data["started"]), str(data["host"]))
+
+    def to_text(self) -> str:
+        """``pid@started@host``, short enough for an environment variable."""
+        return f"{self.pid}@{self.started}@{self.host}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self | None:
+        """The inverse of `to_text`; ``None`` where the text is not one."""
+        pid, _, rest = text.partition("@")
+        started, _, host = rest.partition("@")
+        return cls(int(pid), started, host) if pid.isdigit() and started and host else None
+
+
+@cache
+def hostname() -> str:
+    """The name under which this machine (or container) signs its processes."""
+    return socket.gethostname() or "localhost"
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
+    except OSError:
+        return "boot"
+
+
+def _start_of(pid: int) -> str | None:
+    """The start of a living process; ``None`` where there is none, or only a zombie of it."""
+    if sys.platform == "linux":
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except OSError:
+            return None
+        # The second field is the name in parentheses and may itself hold spaces and parentheses.
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        return None if fields[0] in b"ZXx" else f"{_boot_id()}-{fields[19].decode('ascii')}"
+    try:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        return f"{process.create_time():.2f}"
+    except psutil.Error:
+        return None
+
+
+def reference(pid: int) -> ProcessRef | None:
+    """The process that has this pid now; ``None`` where no living one has it."""
+    started = _start_of(pid) if pid > 0 else None
+    return None if started is None else ProcessRef(pid, started, hostname())
+
+
+def this_process() -> ProcessRef:
+    """The calling process."""
+    found = reference(os.getpid())
+    if found is None:  # only where /proc is hidden from the process itself
+        return ProcessRef(os.getpid(), "unknown", hostname())
+    return found
+
+
+def is_alive(ref: ProcessRef) -> bool:
+    """Whether exactly this process still runs here; a zombie, or a pid used again, does not."""
+    return ref.host == hostname() and _start_of(ref.pid) == ref.started
+
+
+def ancestors(pid: int | None = None) -> list[psutil.Process]:
+    """Parent, grandparent, … of a process (default: the calling one), the nearest first."""
+    try:
+        return list(psutil.Process(pid).parents())
+    except psutil.Error:
+        return []
+
+
+def environment_of(process: psutil.Process) -> dict[str, str]:
+    """The environment a process was started with; empty where it cannot be read."""
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):
+        return {}
+
+
+def find_by_environment(name: str, value: str) -> list[psutil.Process]:
+    """All other processes of this user that were started with ``name=value``."""
+    me = os.getpid()
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid != me and environment_of(process).get(name) == value
+    ]
+
+
+def kill_processes(processes: Iterable[psutil.Process]) -> int:
+    """SIGKILL each of them (psutil checks that it is still the same one); how many it reached."""
+    killed = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process.kill()
+            killed += 1
+    return killed
+
+
+def _load_prctl() -> Callable[..., int] | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        return ctypes.CDLL(None, use_errno=True).prctl
+    except (OSError, AttributeError):
+        return None
+
+
+_PRCTL = _load_prctl()  # looked up once: between fork and exec nothing may be imported
+
+
+def set_parent_death_signal(expected_parent: int, number: int = signal.SIGKILL) -> bool:
+    """Ask the kernel for a signal to the calling process when its parent dies.
+
+    The answer is false where the system has no such thing, and when the parent is already another
+    than ``expected_parent``: then the signal would never come.
+    """
+    if _PRCTL is None or _PRCTL(PR_SET_PDEATHSIG, int(number), 0, 0, 0) != 0:
+        return False
+    return os.getppid() == expected_parent
+
+
+def die_with_starter() -> Callable[[], None]:
+    """A ``preexec_fn`` for `subprocess.Popen`: the child is killed when the caller dies.
+
+    The kernel watches the *thread* that starts the child, so call ``Popen`` from one that lives as
+    long as the child should.
+    """
+    starter = os.getpid()
+
+    def before_exec() -> None:
+        if not set_parent_death_signal(starter) and _PRCTL is not None:
+            os._exit(1)  # the starter died between fork and here
+
+    return before_exec
