@@ -1,0 +1,120 @@
+"""Settings of the model and of its fine-tuning. Pure: no torch here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tsloop.errors import ConfigError, ModelFileError
+
+__all__ = ["METHODS", "FinetuneConfig", "ModelConfig"]
+
+METHODS = ("lora", "full", "head")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of the model; written beside the weights and checked against the tensors at load."""
+
+    channels: list[str] = field(default_factory=list)
+    """Input channels per sample, in order (`tsloop.chatts.channels.CHANNELS`)."""
+    labels: list[str] = field(default_factory=list)
+    """Label ids of the label head, in order."""
+    label_set: str = "tsloop@1"
+    patch: int = 8
+    """Samples per token."""
+    window: int = 1024
+    """Longest stretch, in rows, that one forward pass sees; a multiple of ``patch``."""
+    position_dim: int = 4
+    """Width of the learned position embedding of each sample."""
+    hidden: int = 128
+    encoder_layers: int = 3
+    layers: int = 3
+    heads: int = 4
+    kv_heads: int = 2
+    mlp: int = 256
+    context: int = 32
+    """Width of the patch context that the per-sample head sees beside the sample's channels."""
+    point: int = 64
+    """Hidden width of the per-sample head."""
+
+    def __post_init__(self) -> None:
+        if self.window % self.patch or self.hidden % self.heads or self.heads % self.kv_heads:
+            raise ConfigError(
+                f"Impossible model shape: window {self.window} / patch {self.patch}, hidden "
+                f"{self.hidden} / heads {self.heads} / kv_heads {self.kv_heads} must divide."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for ``config.json``."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; an unknown key is an error."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        if unknown := sorted(set(data) - known):
+            raise ModelFileError(f"Unknown model config keys {unknown}; known are {sorted(known)}.")
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """How the model learns from labelled examples (``conf/finetune/*.yaml``)."""
+
+    method: str = "lora"
+    """``lora`` (adapters in the transformer; encoder and head trained), ``full`` or ``head``."""
+    rank: int = 8
+    """Rank of the LoRA matrices."""
+    alpha: float = 16.0
+    """LoRA scale: the update is multiplied by alpha / rank."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of the adapters and the head."""
+    encoder_learning_rate: float = 2e-4
+    """Peak learning rate of the patch encoder; 0 freezes it."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled weight decay."""
+    steps: int = 40
+    """Optimiser steps of the final fit; each out-of-fold fit takes as many."""
+    warmup: float = 0.1
+    """Share of the steps with a rising learning rate; it falls as a cosine afterwards."""
+    batch_size: int = 12
+    """Windows per step."""
+    window: int = 512
+    """Rows per training window (at most the model's window; a multiple of its patch)."""
+    event_share: float = 0.6
+    """Share of the labelled windows that are drawn around an event."""
+    synthetic_replay_share: float = 0.25
+    """Share of each batch that is synthetic, so that the base's knowledge is kept."""
+    synthetic_series: int = 24
+    """How many synthetic series the replay draws from."""
+    replay_share: float = 0.4
+    """Share of the labelled windows drawn from examples that an earlier iteration learned from."""
+    jitter: float = 0.05
+    """Standard deviation of the noise added to the input channels."""
+    dice: float = 0.15
+    """Weight of the Dice loss beside the event-balanced cross-entropy."""
+    label_weight: float = 0.2
+    """Weight of the label cross-entropy."""
+    gradient_clip: float = 1.0
+    """Largest gradient norm."""
+    eval_every: int = 10
+    """Steps between two looks at the validation examples (where there are any)."""
+    patience: int = 3
+    """Looks without improvement after which training stops; the best weights are kept."""
+    folds: int = 3
+    """Out-of-fold fits (by group) that choose the blend and the thresholds; below 2: none."""
+    threads: int = 1
+    """Threads of the fit; more than one is slower on a busy small machine."""
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"finetune.method is {self.method!r}; choose one of {list(METHODS)}.")
+        for name, low in (("rank", 1), ("batch_size", 1), ("window", 8), ("eval_every", 1)):
+            if getattr(self, name) < low:
+                raise ConfigError(f"finetune.{name} is {getattr(self, name)}; at least {low}.")
+        for name in ("event_share", "synthetic_replay_share", "replay_share", "warmup"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"finetune.{name} is {getattr(self, name)}; it is a share, 0..1.")

@@ -1,0 +1,321 @@
+"""The ChatTS-style detector: a small time-series transformer, tuned on the labels by LoRA.
+
+Without labels it is the embedded base (trained on synthetic series) mixed with the distance to the
+nearest neighbours. With labels the base is tuned; how much the tuned model counts beside the
+neighbours, and where the thresholds lie, is decided on out-of-fold scores, never on scores of
+series that the model was trained on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tsloop.chatts.adapter import Adapter, load_adapter, merged_model, save_adapter
+from tsloop.chatts.bases import EMBEDDED, Base, load_base
+from tsloop.chatts.blending import choose_weight, mix
+from tsloop.chatts.channels import series_channels
+from tsloop.chatts.config import FinetuneConfig
+from tsloop.chatts.finetune import FinetuneData, finetune
+from tsloop.chatts.model import ChattsModel, deterministic
+from tsloop.chatts.scoring import score_channels
+from tsloop.chatts.training import Item, make_item
+from tsloop.detectors.base import Detector, Example, Progress, no_progress
+from tsloop.errors import ConfigError, ModelFileError
+from tsloop.evaluation.thresholds import Decision, fit_decision, label_free_decision
+from tsloop.files import read_json, write_json
+from tsloop.intervals import Interval
+from tsloop.series.types import Series
+
+__all__ = ["ChattsConfig", "ChattsDetector"]
+
+Floats = npt.NDArray[np.float64]
+
+SCHEMA = "tsloop.detector.chatts/1"
+STATE_FILE = "chatts.json"
+ADAPTER_DIR = "adapter"
+_CACHED_RESULTS = 64
+
+
+@dataclass(frozen=True)
+class ChattsConfig:
+    """Settings of the detector (``conf/detector/chatts.yaml``)."""
+
+    base: str = EMBEDDED
+    """``embedded``, or a directory written by ``python -m tsloop.chatts.pretrain``."""
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    """How it learns from labels."""
+    neighbours: float = 0.5
+    """Weight of the nearest-neighbour evidence without labels, in [0, 1]."""
+    neighbour_choices: list[float] = field(default_factory=lambda: [0.0, 0.25, 0.5, 0.75])
+    """Weights that the labelled series may choose from."""
+    objective: str = "clicks"
+    """What the thresholds are fitted for (`tsloop.evaluation.thresholds.fit_decision`)."""
+
+    def __post_init__(self) -> None:
+        for value in (self.neighbours, *self.neighbour_choices):
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(f"detector.neighbours {value} is not a weight in [0, 1].")
+        if not self.neighbour_choices:
+            raise ConfigError("detector.neighbour_choices is empty; give at least one weight.")
+
+
+class ChattsDetector(Detector):
+    """See the module text."""
+
+    name: ClassVar[str] = "chatts"
+    config_class: ClassVar[type[Any]] = ChattsConfig
+    trainable: ClassVar[bool] = True
+
+    def __init__(self, config: ChattsConfig | None = None) -> None:
+        self.config: ChattsConfig = config or ChattsConfig()
+        self.decision: Decision = label_free_decision()
+        self.weight = self.config.neighbours
+        self.adapter: Adapter | None = None
+        self._base: Base | None = None
+        self._model: ChattsModel | None = None
+        self._results: OrderedDict[str, tuple[Floats, Floats]] = OrderedDict()
+
+    @property
+    def base(self) -> Base:
+        """The verified base; read at first use."""
+        if self._base is None:
+            self._base = load_base(self.config.base)
+        return self._base
+
+    def fit(
+        self,
+        examples: Sequence[Example],
+        parent: Self | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress = no_progress,
+    ) -> dict[str, float]:
+        """Tune the base (or go on from the parent's adapter), then fit blend and thresholds.
+
+        Without a single labelled event nothing is trained: the parent's weights, or the base's,
+        stay, and the decision is the label-free one.
+        """
+        began = time.process_time()
+        start = parent.adapter if parent is not None else None
+        if parent is not None and parent.base.sha256 != self.base.sha256:
+            raise ConfigError("The parent stands on another base than detector.base names.")
+        events = sum(len(example.intervals) for example in examples)
+        figures = {"n_examples": float(len(examples)), "n_events": float(events), "steps": 0.0}
+        self._set_adapter(start)
+        self.weight = parent.weight if parent is not None else self.config.neighbours
+        self.decision = label_free_decision()
+        if events:
+            figures |= self._learn(examples, start, seed, progress)
+        return figures | {
+            "weight_neighbours": self.weight,
+            "cpu_seconds": time.process_time() - began,
+        }
+
+    def _learn(
+        self, examples: Sequence[Example], start: Adapter | None, seed: int, progress: Progress
+    ) -> dict[str, float]:
+        held_out = self._out_of_fold(examples, seed)
+        truths = [example.intervals for example, _ in held_out]
+        neighbours = [series_channels(example.series).knn_z for example, _ in held_out]
+        logits = [logit for _, logit in held_out]
+        choices = sorted({*self.config.neighbour_choices, self.config.neighbours})
+        self.weight, table = choose_weight(
+            logits, neighbours, truths, choices, self.config.neighbours
+        )
+        scores = [mix(m, z, self.weight) for m, z in zip(logits, neighbours, strict=True)]
+        groups = [example.series.group for example, _ in held_out]
+        self.decision = fit_decision(
+            scores, truths, groups, objective=self.config.objective, seed=seed
+        )
+        result = finetune(
+            self.base,
+            self._data(examples),
+            self.config.finetune,
+            start=start,
+            seed=seed,
+            progress=progress,
+        )
+        self._set_adapter(result.adapter)
+        figures = {"steps": float(result.steps), "loss": result.loss}
+        if result.valid_loss is not None:
+            figures["valid_loss"] = result.valid_loss
+        return figures | {"out_of_fold_f1": table[self.weight]}
+
+    def _data(self, examples: Sequence[Example]) -> FinetuneData:
+        def items(chosen: Sequence[Example]) -> list[Item]:
+            labels = self.base.config.labels
+            return [make_item(e.series, e.intervals, labels, e.weight) for e in chosen]
+
+        train = [e for e in examples if e.split != "valid"] or list(examples)
+        return FinetuneData(
+            new=items([e for e in train if not e.replay]),
+            old=items([e for e in train if e.replay]),
+            valid=items([e for e in examples if e.split == "valid"]),
+        )
+
+    def _out_of_fold(self, examples: Sequence[Example], seed: int) -> list[tuple[Example, Floats]]:
+        """Model logits of every example from a model that was not trained on its group.
+
+        Fold models start from the base, not from the parent, which has seen the older examples.
+        With one group only, each series is cut in two and the halves are held out in turn.
+        """
+        groups = [example.series.group for example in examples]
+        if len(set(groups)) < 2:
+            examples, groups = _halves(examples)
+        folds = _folds(examples, groups, self.config.finetune.folds, seed)
+        found: list[tuple[Example, Floats]] = []
+        for fold in range(max(folds) + 1):
+            inside = [e for e, f in zip(examples, folds, strict=True) if f != fold]
+            outside = [e for e, f in zip(examples, folds, strict=True) if f == fold]
+            adapter = None
+            if any(e.intervals for e in inside):
+                data = self._data(inside)
+                adapter = finetune(self.base, data, self.config.finetune, seed=seed).adapter
+            model = merged_model(self.base, adapter)
+            for example in outside:
+                found.append((example, self._logits(model, example.series)[0]))
+        return found
+
+    def _logits(self, model: ChattsModel, series: Series) -> tuple[Floats, Floats]:
+        with deterministic(1):
+            return score_channels(model, series_channels(series).channels)
+
+    def _set_adapter(self, adapter: Adapter | None) -> None:
+        self.adapter, self._model = adapter, None
+        self._results.clear()
+
+    def _analysed(self, series: Series) -> tuple[Floats, Floats]:
+        """Logits per row and label logits per patch, kept for the last few series."""
+        key = series.sha256
+        if key not in self._results:
+            if self._model is None:
+                self._model = merged_model(self.base, self.adapter)
+            self._results[key] = self._logits(self._model, series)
+            while len(self._results) > _CACHED_RESULTS:
+                self._results.popitem(last=False)
+        return self._results[key]
+
+    def score(self, series: Series) -> Floats:
+        """Mixed score of the model and the neighbour evidence per row, in (0, 1)."""
+        logits, _ = self._analysed(series)
+        return mix(logits, series_channels(series).knn_z, self.weight)
+
+    def describe(
+        self, series: Series, scores: Floats, intervals: Sequence[Interval]
+    ) -> Sequence[Interval]:
+        """Label from the label head over the interval's patches, and what the evidence was."""
+        logits, labels = self._analysed(series)
+        knn_z = series_channels(series).knn_z
+        shape = self.base.config
+        described: list[Interval] = []
+        for interval in intervals:
+            patches = slice(interval.start // shape.patch, interval.end // shape.patch + 1)
+            rows = slice(interval.start, interval.end + 1)
+            likely = _log_softmax(labels[patches]).mean(axis=0)
+            best = int(np.argmax(likely))
+            share = float(np.exp(likely[best]))
+            model = float(1.0 / (1.0 + np.exp(-logits[rows].max())))
+            reason = (
+                f"{shape.labels[best]} ({share:.0%}); model {model:.2f}, "
+                f"neighbour distance {min(float(knn_z[rows].max()), 9999.0):.1f} sigma"
+            )
+            described.append(interval.replace(label=shape.labels[best], reason=reason))
+        return described
+
+    def save(self, directory: Path) -> None:
+        """``chatts.json`` and, after a fit, ``adapter/``; the base itself is not copied."""
+        state = {
+            "schema": SCHEMA,
+            "config": asdict(self.config),
+            "decision": self.decision.to_dict(),
+            "weight": self.weight,
+            "base": {"id": self.base.id, "sha256": self.base.sha256},
+            "fitted": self.adapter is not None,
+        }
+        write_json(directory / STATE_FILE, state)
+        if self.adapter is not None:
+            (directory / ADAPTER_DIR).mkdir()
+            save_adapter(directory / ADAPTER_DIR, self.adapter, self.base)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Verify the base by its hash, then read the adapter; see `tsloop.chatts.adapter`."""
+        path = directory / STATE_FILE
+        state = read_json(path)
+        if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+            raise ModelFileError(f"{path} is not a saved chatts detector (schema {SCHEMA!r}).")
+        values = dict(state["config"])
+        detector = cls(ChattsConfig(**{**values, "finetune": FinetuneConfig(**values["finetune"])}))
+        wanted = state["base"]
+        if detector.base.sha256 != wanted["sha256"]:
+            raise ModelFileError(
+                f"{directory} was made with base {wanted['id']!r} (sha256 "
+                f"{wanted['sha256'][:12]}…), at hand is {detector.base.id!r} "
+                f"({detector.base.sha256[:12]}…).",
+                hint="Install the version of tsloop that holds that base, or fit again.",
+            )
+        detector.decision = Decision.from_dict(state["decision"])
+        detector.weight = float(state["weight"])
+        if state["fitted"]:
+            detector.adapter = load_adapter(directory / ADAPTER_DIR, detector.base)
+        return detector
+
+
+def _log_softmax(logits: Floats) -> Floats:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
+
+
+def _folds(examples: Sequence[Example], groups: Sequence[str], folds: int, seed: int) -> list[int]:
+    """A fold for each example: whole groups, dealt so that each fold gets its share of events."""
+    names = sorted(set(groups))
+    np.random.default_rng([seed, 3]).shuffle(names)
+    events = dict.fromkeys(names, 0)
+    for example, group in zip(examples, groups, strict=True):
+        events[group] += len(example.intervals)
+    count = max(2, min(folds, len(names)))
+    ranked = sorted(names, key=lambda name: -events[name])  # stable: ties stay shuffled
+    place = {}
+    for index, name in enumerate(ranked):
+        turn, offset = divmod(index, count)
+        place[name] = offset if turn % 2 == 0 else count - 1 - offset
+    return [place[group] for group in groups]
+
+
+def _halves(examples: Sequence[Example]) -> tuple[list[Example], list[str]]:
+    """Both halves of every example; an event across the cut goes to the half with more of it."""
+    parts: list[Example] = []
+    names: list[str] = []
+    for example in examples:
+        n = len(example.series)
+        cut = n // 2
+        for interval in example.intervals:
+            if interval.start < cut <= interval.end:
+                early = 2 * cut > interval.start + interval.end
+                cut = interval.end + 1 if early else interval.start
+        for name, low, high in (("first", 0, cut), ("second", cut, n)):
+            if high > low:
+                inside = tuple(
+                    i.replace(start=i.start - low, end=i.end - low)
+                    for i in example.intervals
+                    if low <= i.start < high
+                )
+                part = Example(
+                    example.series.window(low, high),
+                    inside,
+                    example.split,
+                    example.replay,
+                    example.weight,
+                )
+                parts.append(part)
+                names.append(name)
+    return parts, names
