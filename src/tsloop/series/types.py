@@ -28,7 +28,7 @@ class Role(StrEnum):
 class Series:
     """A univariate series.
 
-    ``timestamps`` is int64, shape ``(n,)``: nanoseconds since the epoch in UTC, strictly increasing.
+    ``timestamps`` is int64, shape ``(n,)``: nanoseconds since the epoch, UTC, strictly increasing.
     ``values`` is float64, shape ``(n,)``: NaN is a missing sample, infinities are refused.
     ``zone`` is the IANA time zone in which people read it; ``group`` ties together series that must
     not be split between training and test (one machine, one KPI family).
@@ -80,7 +80,7 @@ class Series:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the content (timestamps and values, not the name): the same data, the same hash."""
+        """Hash of the content (timestamps and values, not the name): same data, same hash."""
         digest = hashlib.sha256(self.timestamps.astype("<i8").tobytes())
         # All NaNs count as one: their payload bits carry no meaning.
         values = np.where(np.isnan(self.values), np.nan, self.values)
@@ -89,7 +89,7 @@ class Series:
 
     @cached_property
     def step_ns(self) -> int:
-        """The usual distance between two rows (median), in nanoseconds; 0 for fewer than two rows."""
+        """The usual (median) distance of two rows in nanoseconds; 0 for fewer than two rows."""
         return int(np.median(np.diff(self.timestamps))) if len(self) > 1 else 0
 
     def window(self, start: int, stop: int) -> Series:
