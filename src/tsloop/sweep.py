@@ -43,7 +43,7 @@ def run_job(project: Project, composed: Any, overrides: list[str]) -> float:
     sweep = from_mapping(SweepConfig, params.pop("sweep"), "sweep")
     validate({**params, "variants": {**params["variants"], "sweep": detector}})
     labels = _labels(project, sweep.iteration)
-    key = _job_key(detector, sweep, labels, params["loop"]["seed"])
+    key = _job_key(project, detector, sweep, labels, params["loop"]["seed"])
     path = project.sweeps / sweep.name / f"{key}.json"
     if path.exists():
         result = read_json(path)
@@ -98,8 +98,10 @@ def _labels(project: Project, iteration: str) -> str:
     return str(chosen)
 
 
-def _job_key(detector: Mapping[str, Any], sweep: SweepConfig, labels: str, seed: int) -> str:
-    snapshot = read_json(find_project().snapshot(labels) / "snapshot.json")["sha256"]
+def _job_key(
+    project: Project, detector: Mapping[str, Any], sweep: SweepConfig, labels: str, seed: int
+) -> str:
+    snapshot = read_json(project.snapshot(labels) / "snapshot.json")["sha256"]
     decides = [detector, sweep.folds, sweep.n_bootstrap, seed, snapshot]
     return hashlib.sha256(dump_json({"job": decides}).encode()).hexdigest()[:12]
 
