@@ -108,13 +108,13 @@ def _job_key(
 
 def _log(project: Project, params: Mapping[str, Any], path: Path) -> None:
     """Mirror the result into MLflow; a failure costs nothing, `tsloop tracking sync` repeats it."""
-    from tsloop.tracking.sweeps import log_sweep_job
+    from tsloop.tracking.sync import record_job
 
     config = section(params, "tracking")
     if not config.enabled:
         return
     try:
-        log_sweep_job(project.root, config, path, project_name=params["project"]["name"])
+        record_job(project.root, config, path, project_name=params["project"]["name"])
     except TsloopError as error:
         sys.stderr.write(f"{path.stem}: not in MLflow yet ({error}); run: tsloop tracking sync\n")
 
@@ -153,10 +153,10 @@ def main() -> None:
         params = read_params(project)
         config = section(params, "tracking")
         if config.enabled:
-            from tsloop.tracking.store import open_store
+            from tsloop.tracking.sync import sync
 
             # The parent makes and migrates the store, so that no two jobs do it at once.
-            open_store(project.root, config, params["project"]["name"])
+            sync(project.root, config, project_name=params["project"]["name"])
         hydra.main(version_base="1.3", config_path=str(project.conf), config_name="sweep")(_task)()
     except TsloopError as error:
         sys.stderr.write(f"sweep: {error}\n")

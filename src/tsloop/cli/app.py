@@ -101,6 +101,15 @@ def status() -> None:
 
 
 @app.command()
+def demo() -> None:
+    """Run the loop of this project from end to end and show what came of it."""
+    from tsloop.cli.demo import run_demo
+    from tsloop.project import find_project
+
+    run_demo(find_project())
+
+
+@app.command()
 def gc(
     keep: Annotated[int, typer.Option(help="How many of the newest iterations keep weights.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,

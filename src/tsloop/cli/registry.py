@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["promote", "rollback", "tracking_app"]
+if TYPE_CHECKING:
+    from tsloop.project import Project
+
+__all__ = ["promote", "rollback", "sync_project", "tracking_app"]
 
 tracking_app = typer.Typer(help="MLflow: synchronise it with the project, open it.", no_args_is_help=True)
 
 
 @tracking_app.command()
-def sync() -> None:
+def sync(
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Throw the project's SQLite store away first.")
+    ] = False,
+) -> None:
     """Make MLflow match what git and DVC hold; safe to repeat, restores a lost store."""
+    from tsloop.project import find_project
+
+    sync_project(find_project(), rebuild=rebuild)
+
+
+def sync_project(project: Project, *, rebuild: bool = False) -> None:
+    """Synchronise and say what was done."""
     from tsloop.config.params import read_params
     from tsloop.config.schema import section
-    from tsloop.project import find_project
+    from tsloop.execution.progress import stage_progress
     from tsloop.tracking.sync import sync as synchronise
 
-    project = find_project()
     params = read_params(project)
     report = synchronise(
-        project.root, section(params, "tracking"), project_name=params["project"]["name"]
+        project.root,
+        section(params, "tracking"),
+        project_name=params["project"]["name"],
+        rebuild=rebuild,
+        progress=stage_progress("mlflow"),
     )
     typer.echo(str(report))
 
@@ -52,7 +69,9 @@ def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000) -> 
 
 
 def promote(
-    model: Annotated[str, typer.Argument(help="ITERATION or ITERATION/VARIANT, as it003/chatts.")],
+    model: Annotated[
+        str, typer.Argument(help="ITERATION/VARIANT, as it003/chatts; ITERATION takes its best.")
+    ],
     force: Annotated[bool, typer.Option("--force", help="Promote against the gate.")] = False,
     reason: Annotated[str, typer.Option(help="Why; needed with --force.")] = "",
     if_win: Annotated[
@@ -60,21 +79,38 @@ def promote(
     ] = False,
 ) -> None:
     """Make a published model the champion, if it beats the present one on gold."""
+    from tsloop.config.params import read_params
+    from tsloop.config.schema import section
     from tsloop.errors import PromotionError
-    from tsloop.loop.promotion import promote_model
+    from tsloop.files import read_json
     from tsloop.project import find_project
+    from tsloop.tracking.promotions import promote as make_champion
 
+    project = find_project()
+    iteration, _, variant = model.partition("/")
     try:
-        typer.echo(promote_model(find_project(), model, force=force, reason=reason))
+        if not variant:
+            published = project.registry(iteration)
+            if not published.exists():
+                raise PromotionError(f"{iteration} is not published.", hint="Run: dvc repro")
+            variant = read_json(published)["best_variant"]
+        gate = section(read_params(project), "gate")
+        entry = make_champion(
+            project.root, iteration, variant, gate=gate, force=force, reason=reason
+        )
+        typer.echo(str(entry))
     except PromotionError as error:
         if not if_win:
             raise
         typer.echo(f"Not promoted: {error}")
+    sync_project(project)
 
 
 def rollback(reason: Annotated[str, typer.Option(help="Why, for the history.")] = "") -> None:
     """Make the previous champion the champion again."""
-    from tsloop.loop.promotion import rollback_model
     from tsloop.project import find_project
+    from tsloop.tracking.promotions import rollback as go_back
 
-    typer.echo(rollback_model(find_project(), reason=reason))
+    project = find_project()
+    typer.echo(str(go_back(project.root, reason=reason)))
+    sync_project(project)

@@ -16,7 +16,7 @@ __all__ = ["next_step", "show_status"]
 
 def show_status(project: Project) -> None:
     """Print the iterations, the champion and the next step; bring MLflow up to date."""
-    from tsloop.cli.registry import sync
+    from tsloop.cli.registry import sync_project
     from tsloop.tracking.promotions import current_champion
 
     try:
@@ -28,7 +28,7 @@ def show_status(project: Project) -> None:
     typer.echo(f"Champion: {current_champion(project.root) or 'none yet'}")
     typer.echo(next_step([(it.name, it.state, it.failure) for it in iterations]))
     if any(project.registry(it.name).exists() for it in iterations):
-        sync()
+        sync_project(project)
 
 
 def next_step(iterations: list[tuple[str, State, str]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tsloop.annotations.gold import GoldSet
-from tsloop.detectors.predictions import read_detections, read_scores
+from tsloop.detectors.predictions import read_all_scores, read_detections
 from tsloop.errors import EvaluationError
 from tsloop.evaluation.baselines import predict_nothing, random_scores, value_threshold
 from tsloop.evaluation.points import pr_curve
@@ -120,7 +120,7 @@ def _describe_gold(gold: GoldSet) -> dict[str, Any]:
 
 
 def _answers(directory: Path) -> Callable[[Series], Answer]:
-    detections = read_detections(directory)
+    detections, scores = read_detections(directory), read_all_scores(directory)
 
     def answer(series: Series) -> Answer:
         if series.id not in detections:
@@ -128,7 +128,7 @@ def _answers(directory: Path) -> Callable[[Series], Answer]:
                 f"{directory} has no answer for gold series {series.id!r}.",
                 hint="Run: dvc repro",
             )
-        return detections[series.id], read_scores(directory, series.id)
+        return detections[series.id], scores[series.id]
 
     return answer
 
@@ -157,8 +157,9 @@ def _curve(
 ) -> list[tuple[float, float, float]]:
     """Threshold, precision, recall over the rows of all gold series that have scores."""
     masks, scores = [], []
+    found = read_all_scores(directory)
     for series_id, record in sorted(gold.records.items()):
-        values = read_scores(directory, series_id)
+        values = found[series_id]
         if values is not None:
             masks.append(to_mask(record.intervals, store.entries[series_id].n_rows))
             scores.append(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tsloop.files import fresh_dir
+from tsloop.files import fresh_dir, write_json
 from tsloop.stages.runner import Figures, StageContext, run_stage
 
 __all__ = ["predict"]
@@ -30,6 +30,7 @@ def predict(context: StageContext) -> Figures:
             writer.add(series.id, series.sha256, detection, scores)
             counts[str(detection.status)] += 1
             context.progress(number, len(store), variant)
+        write_json(directory / "decision.json", detector.decision.to_dict())
     return {"series": len(store), **counts}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tsloop.files import read_json
 from tsloop.stages.runner import Figures, StageContext, run_stage
 from tsloop.typed import from_mapping
 
@@ -11,7 +12,7 @@ __all__ = ["queue"]
 def queue(context: StageContext) -> Figures:
     """Stage ``queue@<iteration>`` and ``queue@base``."""
     from tsloop.annotations.snapshot import read_snapshot
-    from tsloop.detectors.predictions import read_detections, read_scores
+    from tsloop.detectors.predictions import read_all_scores, read_detections
     from tsloop.loop.samplers import Candidate, SamplerConfig, rank, write_queue
     from tsloop.series.store import SeriesStore
     from tsloop.series.types import Role
@@ -19,7 +20,8 @@ def queue(context: StageContext) -> Figures:
     project, entry = context.project, context.entry("queues")
     store = SeriesStore.open(project.series)
     predictions = project.predictions(context.key, entry["variant"])
-    detections = read_detections(predictions)
+    detections, scores = read_detections(predictions), read_all_scores(predictions)
+    threshold = read_json(predictions / "decision.json")["hi"]
     labels = project.root / entry["labels"]
     labelled = set(read_snapshot(labels).records) if labels.is_dir() else set()
     candidates = [
@@ -28,8 +30,9 @@ def queue(context: StageContext) -> Figures:
             store.entries[series_id].group,
             store.entries[series_id].n_rows,
             detections.get(series_id),
-            read_scores(predictions, series_id),
+            scores[series_id],
             series_id in labelled,
+            threshold=threshold,
         )
         for series_id in store.ids(Role.POOL)
     ]

@@ -1,0 +1,31 @@
+"""``tsloop demo``: `dvc repro`, MLflow, the gate, and where to look next."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from tsloop.cli.registry import promote
+from tsloop.cli.tables import iterations_table, metrics_table, show
+from tsloop.loop.manager import IterationManager
+from tsloop.project import Project
+
+__all__ = ["run_demo"]
+
+
+def run_demo(project: Project) -> None:
+    """Bring every iteration up to date, promote the newest where it wins, print the results."""
+    started = time.monotonic()
+    manager = IterationManager(project)
+    manager.repro()
+    iterations = manager.list_iterations()
+    newest = iterations[-1]
+    promote(f"{newest.name}", force=False, reason="", if_win=True)
+    show(iterations_table(iterations))
+    show(metrics_table(newest.metrics))
+    minutes, seconds = divmod(int(time.monotonic() - started), 60)
+    typer.echo(f"Done in {minutes} min {seconds:02d} s. Look at:")
+    typer.echo(f"  {project.relative(project.report(newest.name) / 'report.html')}   the report")
+    typer.echo("  tsloop tracking ui   the iterations side by side in MLflow")
+    typer.echo("  tsloop status        what to do next")
