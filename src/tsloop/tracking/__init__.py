@@ -12,7 +12,7 @@ Importing this package does not import MLflow (2.5 s): only `tsloop.tracking.sto
 
 from __future__ import annotations
 
-from tsloop.tracking.config import TrackingConfig
+from tsloop.tracking.config import TrackingConfig, store_uri
 from tsloop.tracking.environment import set_offline_defaults
 
-__all__ = ["TrackingConfig", "set_offline_defaults"]
+__all__ = ["TrackingConfig", "set_offline_defaults", "store_uri"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from tsloop.errors import ConfigError
 
-__all__ = ["TrackingConfig"]
+__all__ = ["TrackingConfig", "store_uri"]
 
 _SERVERS = ("http", "https", "postgresql", "mysql", "mssql")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -38,6 +40,20 @@ class TrackingConfig:
             )
         if self.uri and not self.uri.startswith("${"):
             _check_uri(self.uri)
+
+
+def store_uri(project_dir: Path, config: TrackingConfig) -> str:
+    """The absolute tracking URI: the same from whatever directory a process is started."""
+    found = re.match(r"(sqlite(?:\+\w+)?):///(.+)", config.uri or "sqlite:///.tsloop/mlflow.db")
+    if not found:
+        return config.uri
+    path = os.path.normpath(project_dir.resolve() / found.group(2))
+    if "?" in path:
+        raise ConfigError(
+            f"The MLflow database cannot lie at {path!r}: a '?' in the path ends the URI.",
+            hint="Rename the directory, or set tracking.uri to another place.",
+        )
+    return f"{found.group(1)}:///{path}"
 
 
 def _check_uri(uri: str) -> None:
