@@ -47,10 +47,11 @@ def test_failures_say_why(executor: Executor, py: Py) -> None:
 
 
 def test_jobs_wait_for_a_slot_in_order(executor: Executor, py: Py, tmp_path: Path) -> None:
-    code = "import time; open('order', 'a').write('{}'); time.sleep(0.3)"
+    gate = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
+    code = gate + "open('order', 'a').write('{}')"
     jobs = [executor.submit(py(code.format(n)), name=f"job {n}") for n in range(3)]
-    states = [executor.status(job).state for job in jobs]
-    assert states[2] is JobState.QUEUED
+    assert [executor.status(job).state for job in jobs[1:]] == [JobState.QUEUED] * 2
+    (tmp_path / "go").touch()
     while not executor.status(jobs[-1]).state.finished:
         assert sum(info.state is JobState.RUNNING for info in executor.list()) <= 1
         time.sleep(0.02)
@@ -127,13 +128,18 @@ def test_another_process_sees_the_jobs(executor: Executor, py: Py, tmp_path: Pat
     code = (
         "import sys, pathlib; from tsloop.execution import build_executor; "
         "print(build_executor(pathlib.Path(sys.argv[1])).submit("
-        "[sys.executable, '-S', '-c', 'import time; time.sleep(0.5); print(42)'], name='x'))"
+        "[sys.executable, '-S', '-c', sys.argv[2]], name='x'))"
     )
+    job_code = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\nprint(42)"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(tmp_path), job_code],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     job = done.stdout.strip()  # its submitter is dead by now
     assert executor.status(job).state in (JobState.QUEUED, JobState.RUNNING)
+    (tmp_path / "go").touch()
     assert executor.wait(job, WAIT).state is JobState.SUCCEEDED
     assert executor.logs(job) == "42\n"
     assert executor.status(str(int(job[:4]))).id == job

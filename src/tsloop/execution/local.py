@@ -41,6 +41,9 @@ __all__ = ["LocalExecutor"]
 STARTER_VARIABLES = ("DVC_STAGE", "DVC_ROOT", JOB_DIR_VARIABLE, RUNNER_VARIABLE)
 """Of the submitter's environment: they describe what *it* runs in, which the job does not."""
 
+ANSWER_S = 10.0
+"""How long, beyond the grace time, a supervisor may take to end its job."""
+
 
 class LocalExecutor(Executor):
     """Runs jobs of one project directory as detached local processes."""
@@ -150,7 +153,7 @@ class LocalExecutor(Executor):
         record = self._seen(find_job(self.jobs_dir, job_id))
         if not record.state.finished:
             (self.jobs_dir / record.id / "cancel").touch()
-            deadline = time.monotonic() + self.config.grace_s + 10.0
+            deadline = time.monotonic() + self.config.grace_s + ANSWER_S
             while not (record := self._seen(find_job(self.jobs_dir, record.id))).state.finished:
                 if time.monotonic() > deadline:
                     self._end_by_force(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -47,16 +48,15 @@ class StageProgress:
         self._shown: tuple[int, int, str] | None = None
         self._saved: tuple[int, int, str] | None = None
         self._bar: tuple[Progress, TaskID] | None = None
-        if stream.isatty() and os.environ.get("TERM") != "dumb":
-            self._bar = _make_bar(name, stream)
+        self._on_terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def __call__(self, done: int, total: int, what: str = "") -> None:
         """So many of ``total`` are done; ``what`` is being done now."""
         self._state = (done, total, what)
         now = self._clock()
         complete = 0 < total <= done
-        if self._bar is not None:
-            bar, task = self._bar
+        if self._on_terminal:
+            bar, task = self._bar = self._bar or _make_bar(self.name, self._stream)
             with suppress(OSError, ValueError):
                 bar.update(task, completed=done, total=total or None, what=what)
         elif now - self._last_line >= LINE_EVERY_S or complete:
@@ -70,7 +70,7 @@ class StageProgress:
             with suppress(OSError, ValueError):
                 self._bar[0].stop()
             self._bar = None
-        elif self._state is not None:
+        elif not self._on_terminal:
             self._print(self._clock())
         if self._state is not None:
             self._save(self._clock())
@@ -121,6 +121,7 @@ def _make_bar(name: str, stream: TextIO) -> tuple[Progress, TaskID]:
     )
     task = bar.add_task(name, total=None, what="")
     bar.start()
+    atexit.register(bar.stop)  # gives the cursor back, also where nobody closed it
     return bar, task
 
 
