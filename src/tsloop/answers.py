@@ -81,6 +81,7 @@ def parse_answer(text: str, n_rows: int, label_set: LabelSet) -> ParsedAnswer:
     """Read an answer about rows ``0..n_rows-1``; never raises, never leaves these rows."""
     collected = _Collector(n_rows, label_set)
     body, outside = _strip_wrapping(text)
+    collected.flag("truncated", "<think>" in text and "</think>" not in text)
     if (strict := _strict(body)) is not None:
         fragments = [Fragment(strict, 0, len(body))]
     else:
@@ -119,7 +120,9 @@ _GOOD_STATUS = frozenset({"success", "ok", "none", "done"})
 def _strip_wrapping(text: str) -> tuple[str, str]:
     """The part that should be data, and the text around it."""
     begin, end = text.find("<think>"), text.rfind("</think>")
-    body = text[:begin] + text[end + 8 :] if 0 <= begin < end else text
+    body = text
+    if begin >= 0:
+        body = text[:begin] + (text[end + 8 :] if end > begin else "")
     outside = ""
     if (fence := _FENCE.search(body)) and _has_bracket(fence.group(1)):
         outside = body[: fence.start()] + body[fence.end() :]
