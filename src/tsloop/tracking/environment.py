@@ -17,6 +17,9 @@ __all__ = ["import_mlflow", "set_offline_defaults"]
 
 _MLFLOW_DEFAULTS: dict[str, str] = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A server that is down should be reported in seconds, not after seven growing pauses.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     # The server would start seven more worker processes that nothing here uses.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from tsloop.errors import PromotionError
+from tsloop.errors import PromotionError, TrackingError
 from tsloop.files import dump_json, read_jsonl, sha256_tree, write_bytes_atomic
 from tsloop.project import Project
-from tsloop.tracking.published import Variant, find_variant, read_published
+from tsloop.tracking.published import Variant, find_variant, pick_challenger, read_published
 
 if TYPE_CHECKING:
     from tsloop.loop.gate import GateConfig
+    from tsloop.tracking.config import TrackingConfig
 
 __all__ = [
     "Promotion",
-    "challenger",
     "champion",
     "current_challenger",
     "current_champion",
@@ -123,17 +123,10 @@ def current_champion(project_dir: Path) -> str | None:
     return last.to if last else None
 
 
-def challenger(project_dir: Path) -> Variant | None:
-    """The best model of the newest published iteration that is not the champion."""
-    published, _ = read_published(Project(project_dir))
-    holder = current_champion(project_dir)
-    candidates = published[-1].ranked() if published else []
-    return next((variant for variant in candidates if variant.key != holder), None)
-
-
 def current_challenger(project_dir: Path) -> str | None:
-    """The challenger as ``it002/chatts``, or None."""
-    found = challenger(project_dir)
+    """The best model of the newest published iteration that is not the champion, or None."""
+    published, _ = read_published(Project(project_dir))
+    found = pick_challenger(published, current_champion(project_dir))
     return found.key if found else None
 
 
@@ -152,6 +145,8 @@ def promote(
     *,
     who: str = "",
     gate: GateConfig | None = None,
+    tracking: TrackingConfig | None = None,
+    project_name: str = "",
     force: bool = False,
     reason: str = "",
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -161,7 +156,8 @@ def promote(
     Refuses (`PromotionError`) a model that is not published or is no longer what was published, a
     scorecard on other gold than the champion's or the project's, and anything but a win at the
     gate. ``force`` with a ``reason`` overrules the verdict of the gate and stale gold, and is
-    recorded; a model that is not what was published is refused all the same.
+    recorded; a model that is not what was published is refused all the same. With ``tracking``
+    MLflow is synchronised afterwards, so that the aliases follow at once.
     """
     if force and not reason.strip():
         raise PromotionError(
@@ -196,6 +192,7 @@ def promote(
             reason=reason.strip(),
         )
         _append(project, entry)
+    _follow(project, entry, tracking, project_name)
     return entry
 
 
@@ -203,13 +200,15 @@ def rollback(
     project_dir: Path,
     *,
     who: str = "",
+    tracking: TrackingConfig | None = None,
+    project_name: str = "",
     reason: str = "",
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Promotion:
     """Make the champion before the present one the champion again.
 
     Rolling back twice goes back two promotions. Refused where there is no earlier champion, or
-    where its model is neither here nor what was promoted then.
+    where its model is not here as it was promoted then. ``tracking`` as in `promote`.
     """
     project = Project(project_dir)
     with _history_lock(project):
@@ -238,6 +237,7 @@ def rollback(
             reason=reason.strip(),
         )
         _append(project, entry)
+    _follow(project, entry, tracking, project_name)
     return entry
 
 
@@ -276,6 +276,24 @@ def _check_model(project: Project, candidate: Variant) -> None:
             f"its hash is {found[:12]}…, published was {candidate.model_sha256[:12]}….",
             hint="Bring the published one back with `dvc checkout`, or publish again: dvc repro",
         )
+
+
+def _follow(
+    project: Project, entry: Promotion, tracking: TrackingConfig | None, project_name: str
+) -> None:
+    """Let MLflow's aliases follow; the history stands whatever becomes of that."""
+    if tracking is None or not tracking.enabled:
+        return
+    from tsloop.tracking.sync import sync
+
+    try:
+        sync(project.root, tracking, project_name=project_name)
+    except TrackingError as error:
+        raise TrackingError(
+            f"{entry.to} is the champion (registry/promotions.jsonl says so), but MLflow does not "
+            f"know it yet: {error.message}",
+            hint="Repeat later: tsloop tracking sync",
+        ) from error
 
 
 def _append(project: Project, entry: Promotion) -> None:

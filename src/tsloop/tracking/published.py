@@ -12,7 +12,7 @@ from tsloop.errors import TrackingError, TsloopError
 from tsloop.files import dump_json, read_json
 from tsloop.project import Project
 
-__all__ = ["Published", "Variant", "find_variant", "read_published"]
+__all__ = ["Published", "Variant", "find_variant", "pick_challenger", "read_published"]
 
 SCHEMA = "tsloop.registry/1"
 
@@ -87,6 +87,12 @@ def find_variant(published: Sequence[Published], key: str) -> Variant | None:
             if variant.key == key:
                 return variant
     return None
+
+
+def pick_challenger(published: Sequence[Published], champion: str | None) -> Variant | None:
+    """The best model of the newest published iteration that is not the champion."""
+    ranked = published[-1].ranked() if published else []
+    return next((variant for variant in ranked if variant.key != champion), None)
 
 
 def _depth(found: Mapping[str, Published], name: str) -> int:

@@ -17,16 +17,23 @@ from urllib.parse import unquote
 from tsloop.errors import TrackingError
 from tsloop.files import dump_json, sha256_tree
 from tsloop.project import Project
-from tsloop.tracking.environment import import_mlflow
-from tsloop.tracking.published import Published, Variant
-from tsloop.tracking.serving import OUTPUT_COLUMNS, input_example
-from tsloop.tracking.specs import clipped
+from tsloop.tracking.model_files import save_served_model
+from tsloop.tracking.promotions import Promotion
+from tsloop.tracking.published import Published, Variant, pick_challenger
+from tsloop.tracking.specs import MAX_TAG_CHARS, clipped
 from tsloop.tracking.store import Store, local_path
 
-__all__ = ["ALIASES", "Versions", "check_alias", "check_source", "sync_aliases", "sync_versions"]
+__all__ = [
+    "ALIASES",
+    "Versions",
+    "check_alias",
+    "check_source",
+    "mirror_history",
+    "sync_aliases",
+    "sync_versions",
+]
 
 ALIASES = ("champion", "challenger", "shadow")
-_CODE = Path(__file__).with_name("served_model.py")
 
 
 @dataclass
@@ -112,9 +119,10 @@ def sync_aliases(
     version (as ``it001/chatts``) each alias names, and how many aliases moved. A version that is
     not in the store leaves the alias where it is and adds to the problems.
     """
+    rival = pick_challenger(published, champion[0] if champion else None)
     wanted: dict[str, tuple[str, str] | None] = {
         "champion": champion,
-        "challenger": challenger_of(published, champion),
+        "challenger": (rival.key, rival.model_sha256) if rival else None,
     }
     present = _aliases(store)
     named: dict[str, str] = {}
@@ -136,16 +144,25 @@ def sync_aliases(
     return named, moved
 
 
-def challenger_of(
-    published: Sequence[Published], champion: tuple[str, str] | None
-) -> tuple[str, str] | None:
-    """The best model of the newest published iteration that is not the champion."""
-    if not published:
-        return None
-    for variant in published[-1].ranked():
-        if champion is None or variant.key != champion[0]:
-            return variant.key, variant.model_sha256
-    return None
+def mirror_history(store: Store, versions: Versions, entries: Sequence[Promotion]) -> None:
+    """Write each model's promotions and rollbacks into a tag of its version.
+
+    MLflow itself does not remember alias moves; the history file does.
+    """
+    lines: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        line = f"{entry.time} {entry.action} by {entry.who}, before: {entry.from_ or 'none'}"
+        lines.setdefault((entry.to, entry.model_sha256), []).append(
+            f"{line} ({entry.reason})" if entry.reason else line
+        )
+    for model, told in lines.items():
+        version = versions.by_model.get(model)
+        if version is not None:
+            text = "\n".join(told)
+            while len(text) > MAX_TAG_CHARS and len(told) > 1:
+                told = told[1:]
+                text = "\n".join(["…", *told])
+            versions.retagged += _retag(store, version, {"tsloop.history": clipped(text)})
 
 
 # --- versions ----------------------------------------------------------------------------------
@@ -196,41 +213,6 @@ def _register(store: Store, directory: Path, tags: Mapping[str, str], run_id: st
         tags=dict(tags),
         description=f"{tags['tsloop.iteration']}/{tags['tsloop.variant']}",
     )
-
-
-def save_served_model(target: Path, directory: Path, metadata: Mapping[str, str]) -> None:
-    """Write an MLflow model: our code file, a copy of the model directory, the signature."""
-    from importlib.metadata import version
-
-    mlflow = import_mlflow()
-    mlflow.pyfunc.save_model(
-        str(target),
-        python_model=str(_CODE),
-        artifacts={"model": str(directory)},
-        signature=_signature(),
-        input_example=input_example(),
-        pip_requirements=[f"tsloop=={version('tsloop')}"],
-        metadata=dict(metadata),
-    )
-
-
-def _signature() -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-    from mlflow.types.schema import AnyType
-
-    # Any: integers and time zones are welcome; tsloop.tracking.serving does the checking.
-    inputs = [
-        ColSpec(AnyType(), "timestamp"),
-        ColSpec(AnyType(), "value"),
-        ColSpec(AnyType(), "series_id", required=False),
-    ]
-    kinds = {"start": "long", "end": "long", "score": "double"}
-    outputs = [
-        ColSpec(kinds.get(name, "string"), name, required=name in ("series_id", "status"))
-        for name in OUTPUT_COLUMNS
-    ]
-    return ModelSignature(Schema(inputs), Schema(outputs))
 
 
 def _version_tags(item: Published, variant: Variant, run_id: str) -> dict[str, str]:

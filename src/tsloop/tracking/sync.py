@@ -8,89 +8,31 @@ gets new runs and the old ones stay, marked superseded.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from tsloop.errors import TsloopError
+from tsloop.errors import TrackingError, TsloopError
 from tsloop.project import Project
 from tsloop.tracking import runs
 from tsloop.tracking.config import TrackingConfig
-from tsloop.tracking.iterations import (
-    IterationRuns,
-    Sources,
-    iteration_runs,
-    iteration_sources,
-    provenance_tags,
-)
-from tsloop.tracking.promotions import champion
+from tsloop.tracking.environment import import_mlflow
+from tsloop.tracking.iterations import IterationRuns, iteration_runs, provenance_tags
+from tsloop.tracking.promotions import history
 from tsloop.tracking.provenance import Provenance
 from tsloop.tracking.published import Published, read_published
-from tsloop.tracking.registry import sync_aliases, sync_versions
+from tsloop.tracking.registry import mirror_history, sync_aliases, sync_versions
 from tsloop.tracking.runs import Run
-from tsloop.tracking.store import Store, discard_store, open_store
+from tsloop.tracking.sources import Sources, iteration_sources
+from tsloop.tracking.store import Store, discard_store, open_store, redacted
 from tsloop.tracking.sweeps import job_run, sweep_files, sweep_run
+from tsloop.tracking.sync_report import SyncReport
 
 __all__ = ["SyncReport", "record_job", "sync"]
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass
-class SyncReport:
-    """What a sync found and did. ``problems`` are sentences for the user."""
-
-    uri: str = ""
-    experiment: str = ""
-    enabled: bool = True
-    iterations: int = 0
-    jobs: int = 0
-    runs_created: int = 0
-    runs_updated: int = 0
-    runs_superseded: int = 0
-    runs_killed: int = 0
-    versions_created: int = 0
-    aliases_moved: int = 0
-    aliases: dict[str, str] = field(default_factory=dict)
-    """Alias → ``it001/chatts``."""
-    absent_models: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was written."""
-        return bool(
-            self.runs_created
-            or self.runs_updated
-            or self.runs_superseded
-            or self.runs_killed
-            or self.versions_created
-            or self.aliases_moved
-        )
-
-    def __str__(self) -> str:
-        if not self.enabled:
-            return "MLflow is switched off (tracking.enabled=false)."
-        counts = {
-            "new runs": self.runs_created,
-            "updated": self.runs_updated,
-            "superseded": self.runs_superseded,
-            "ended as killed": self.runs_killed,
-            "new model versions": self.versions_created,
-        }
-        done = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing to do"
-        held = f"{self.iterations} iterations, {self.jobs} sweep jobs"
-        lines = [f"MLflow {self.experiment}: {held}; {done}"]
-        lines += [f"  {alias} = {model}" for alias, model in sorted(self.aliases.items())]
-        if self.absent_models:
-            lines.append(
-                f"  {len(self.absent_models)} models are not on this machine and were not "
-                f"registered (first: {self.absent_models[0]}). Bring them with: dvc pull"
-            )
-        return "\n".join([*lines, *(f"  Attention: {text}" for text in self.problems)])
 
 
 def sync(
@@ -112,7 +54,11 @@ def sync(
     project = Project(project_dir.resolve())
     if rebuild:
         discard_store(project.root, config)
-    with open_store(project.root, config, project_name) as store, store.writing():
+    with (
+        _mlflow_errors(config),
+        open_store(project.root, config, project_name) as store,
+        store.writing(),
+    ):
         report = _Sync(store, project, progress).run()
     report.seconds = time.monotonic() - started
     return report
@@ -127,8 +73,28 @@ def record_job(
     not written again.
     """
     project = Project(project_dir.resolve())
-    with open_store(project.root, config, project_name, create=False) as store, store.writing():
+    with (
+        _mlflow_errors(config),
+        open_store(project.root, config, project_name, create=False) as store,
+        store.writing(),
+    ):
         return _Sync(store, project, lambda done, total, what: None).job(job_file.resolve())
+
+
+@contextlib.contextmanager
+def _mlflow_errors(config: TrackingConfig) -> Iterator[None]:
+    """MLflow's own exceptions as one message: a server that is down, a store that is broken."""
+    import_mlflow()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise TrackingError(
+            f"MLflow ({redacted(config.uri) or 'the store in .tsloop'}) failed: "
+            f"{redacted(str(error))}",
+            hint="The project itself is untouched. Repeat later: tsloop tracking sync",
+        ) from error
 
 
 class _Sync:
@@ -289,7 +255,9 @@ class _Sync:
     def _registry(self, published: Sequence[Published], run_ids: Mapping[str, str]) -> None:
         report = self.report
         versions = sync_versions(self.store, self.project, published, run_ids)
-        last = champion(self.project.root)
+        entries = history(self.project.root)
+        mirror_history(self.store, versions, entries)
+        last = entries[-1] if entries else None
         holder = (last.to, last.model_sha256) if last else None
         report.aliases, report.aliases_moved = sync_aliases(self.store, versions, published, holder)
         report.versions_created = versions.created
