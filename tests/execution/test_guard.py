@@ -188,6 +188,7 @@ def test_a_python_program_above_counts_as_dvc_only_with_its_stage(
     found = find_dvc([psutil.Process()])  # this very program: Python, started without the variable
     assert found is not None
     assert found.process == this_process()
+    assert find_dvc([psutil.Process()], runner=this_process()) is None  # adopts, never runs DVC
 
 
 def test_a_watch_can_be_stopped() -> None:

@@ -23,6 +23,7 @@ from tsloop.execution.processes import (
     ProcessRef,
     hostname,
     is_alive,
+    is_zombie,
     kill_processes,
     reference,
     this_process,
@@ -96,6 +97,17 @@ def test_ending_the_supervisor_politely_cancels_the_job(
     os.kill(record.supervisor.pid, signal.SIGTERM)
     info = executor.wait(record.id, WAIT)
     assert (info.state, "SIGTERM" in info.reason) == (JobState.CANCELLED, True)
+
+
+def test_nothing_stays_behind_not_even_zombies(executor: LocalExecutor, tmp_path: Path) -> None:
+    code = "import os; os.setsid(); open('pids', 'a').write(f'{os.getpid()} ')"
+    ends = f'env -i {sys.executable} -S -c "{code}"'
+    stays = f'env -i {sys.executable} -S -c "{code}; import time; time.sleep(100)"'
+    wait = "while [ $(wc -w < pids) -lt 2 ]; do sleep 0.05; done"
+    job = executor.submit(["/bin/sh", "-c", f"touch pids; ({ends} & {stays} &) ; {wait}"], name="x")
+    assert executor.wait(job, WAIT).state is JobState.SUCCEEDED
+    pids = (tmp_path / "pids").read_text().split()
+    assert [psutil.pid_exists(int(pid)) for pid in pids] == [False, False]
 
 
 def test_the_heartbeat_is_renewed(executor: LocalExecutor, py: Py, eventually: Eventually) -> None:
@@ -233,9 +245,11 @@ def test_process_references() -> None:
     while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
     assert not is_alive(ref)  # a zombie does nothing any more
+    assert is_zombie(ref)
     child.communicate()
     assert reference(0) is None
     assert not is_alive(ref)
+    assert not is_zombie(ref)
 
 
 def test_exit_codes_in_words() -> None:

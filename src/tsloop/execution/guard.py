@@ -91,14 +91,18 @@ def _responsible(chain: list[psutil.Process], pid: int) -> Responsible | None:
     return Responsible(process, tuple(chain[: pids.index(pid)]) if pid in pids else ())
 
 
-def find_dvc(chain: list[psutil.Process]) -> Responsible | None:
-    """The nearest of these ancestors that runs DVC; ``None`` where there is none."""
+def find_dvc(chain: list[psutil.Process], runner: ProcessRef | None = None) -> Responsible | None:
+    """The nearest of these ancestors that runs DVC; ``None`` where there is none.
+
+    ``runner`` is a job's supervisor: it adopts orphans but never runs DVC itself.
+    """
     stage = os.environ.get(DVC_STAGE)
     found = next((process for process in chain if _is_dvc(process)), None)
     if found is None and stage is not None:
         outside = (p for p in chain if environment_of(p).get(DVC_STAGE) != stage)
         first = next(outside, None)
-        found = first if first is not None and _runs_dvc_inside(first, stage) else None
+        if first is not None and (runner is None or first.pid != runner.pid):
+            found = first if _runs_dvc_inside(first, stage) else None
     return _responsible(chain, found.pid) if found is not None else None
 
 
@@ -110,7 +114,8 @@ def find_responsible() -> list[Responsible]:
     """
     chain = ancestors()
     found: list[Responsible] = []
-    dvc = find_dvc(chain)
+    runner = ProcessRef.from_text(os.environ.get(RUNNER_VARIABLE, ""))
+    dvc = find_dvc(chain, runner)
     if dvc is not None:
         found.append(dvc)
     elif DVC_STAGE in os.environ:
@@ -118,7 +123,6 @@ def find_responsible() -> list[Responsible]:
             f"The dvc process that started stage {os.environ[DVC_STAGE]!r} is gone.",
             hint=f"Run `dvc repro` again; to run a stage by hand, unset {DVC_STAGE}.",
         )
-    runner = ProcessRef.from_text(os.environ.get(RUNNER_VARIABLE, ""))
     if runner is not None and runner.host == hostname():
         supervisor = _responsible(chain, runner.pid)
         if supervisor is None or supervisor.process != runner:

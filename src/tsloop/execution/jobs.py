@@ -35,6 +35,7 @@ from tsloop.execution.processes import (
     find_by_environment,
     hostname,
     is_alive,
+    is_zombie,
     kill_processes,
 )
 from tsloop.files import read_json, write_json
@@ -43,6 +44,7 @@ __all__ = [
     "HEARTBEAT_S",
     "JOB_DIR_VARIABLE",
     "JOB_ID",
+    "KILL_S",
     "RUNNER_VARIABLE",
     "JobRecord",
     "Slots",
@@ -207,6 +209,10 @@ def reap_lost(jobs_dir: Path, record: JobRecord) -> JobRecord:
     """Under the lock: end what is left of a lost job of this machine, and write it down as lost."""
     if record.process is None or record.process.host == hostname():
         kill_leftovers(jobs_dir / record.id)
+        # DVC takes a zombie, which the system's init may be slow to collect, for a living writer.
+        deadline = time.monotonic() + KILL_S
+        while record.process and is_zombie(record.process) and time.monotonic() < deadline:
+            time.sleep(0.05)
     record = replace(record, finished=now_text())
     record.write(jobs_dir)
     return record

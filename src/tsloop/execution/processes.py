@@ -23,13 +23,16 @@ import psutil
 
 __all__ = [
     "ProcessRef",
+    "adopt_orphans",
     "ancestors",
     "die_with_starter",
     "environment_of",
     "find_by_environment",
     "hostname",
     "is_alive",
+    "is_zombie",
     "kill_processes",
+    "reap_children",
     "reference",
     "set_parent_death_signal",
     "this_process",
@@ -37,6 +40,8 @@ __all__ = [
 
 PR_SET_PDEATHSIG = 1
 """Option number of ``prctl(2)``: the signal to get when the parent dies (Linux)."""
+PR_SET_CHILD_SUBREAPER = 36
+"""Option number of ``prctl(2)``: become the parent of orphaned descendants (Linux)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +87,8 @@ def _boot_id() -> str:
         return "boot"
 
 
-def _start_of(pid: int) -> str | None:
-    """The start of a living process; ``None`` where there is none, or only a zombie of it."""
+def _look_at(pid: int) -> tuple[str, bool] | None:
+    """When the process of this pid started, and whether it is a zombie; ``None`` without one."""
     if sys.platform == "linux":
         try:
             stat = Path(f"/proc/{pid}/stat").read_bytes()
@@ -91,20 +96,19 @@ def _start_of(pid: int) -> str | None:
             return None
         # The second field is the name in parentheses and may itself hold spaces and parentheses.
         fields = stat[stat.rindex(b")") + 2 :].split()
-        return None if fields[0] in b"ZXx" else f"{_boot_id()}-{fields[19].decode('ascii')}"
+        return f"{_boot_id()}-{fields[19].decode('ascii')}", fields[0] in b"ZXx"
     try:
         process = psutil.Process(pid)
-        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-            return None
-        return f"{process.create_time():.2f}"
+        zombie = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return f"{process.create_time():.2f}", zombie
     except psutil.Error:
         return None
 
 
 def reference(pid: int) -> ProcessRef | None:
     """The process that has this pid now; ``None`` where no living one has it."""
-    started = _start_of(pid) if pid > 0 else None
-    return None if started is None else ProcessRef(pid, started, hostname())
+    seen = _look_at(pid) if pid > 0 else None
+    return None if seen is None or seen[1] else ProcessRef(pid, seen[0], hostname())
 
 
 def this_process() -> ProcessRef:
@@ -117,7 +121,12 @@ def this_process() -> ProcessRef:
 
 def is_alive(ref: ProcessRef) -> bool:
     """Whether exactly this process still runs here; a zombie, or a pid used again, does not."""
-    return ref.host == hostname() and _start_of(ref.pid) == ref.started
+    return ref.host == hostname() and _look_at(ref.pid) == (ref.started, False)
+
+
+def is_zombie(ref: ProcessRef) -> bool:
+    """Whether exactly this process has ended here but was not collected by its parent yet."""
+    return ref.host == hostname() and _look_at(ref.pid) == (ref.started, True)
 
 
 def ancestors(pid: int | None = None) -> list[psutil.Process]:
@@ -192,3 +201,23 @@ def die_with_starter() -> Callable[[], None]:
             os._exit(1)  # the starter died between fork and here
 
     return before_exec
+
+
+def adopt_orphans() -> bool:
+    """From now on the calling process, not init, becomes the parent of orphaned descendants.
+
+    Then none of them can hide, and none stays a zombie where init is slow to collect it: DVC takes
+    a zombie for a living writer. False where the system cannot do it.
+    """
+    return _PRCTL is not None and _PRCTL(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def reap_children(but: int = 0) -> None:
+    """Collect all children that have ended, up to the one with the pid ``but`` (Linux)."""
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid == but:
+                return  # whoever started it wants its exit code
+            os.waitpid(ended.si_pid, 0)

@@ -20,11 +20,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
+
 from tsloop.errors import JobError
 from tsloop.execution.base import JobState
 from tsloop.execution.jobs import (
     HEARTBEAT_S,
     JOB_DIR_VARIABLE,
+    KILL_S,
     RUNNER_VARIABLE,
     JobRecord,
     Slots,
@@ -37,8 +40,11 @@ from tsloop.execution.jobs import (
     touch_heartbeat,
 )
 from tsloop.execution.processes import (
+    adopt_orphans,
     die_with_starter,
     find_by_environment,
+    kill_processes,
+    reap_children,
     reference,
     this_process,
 )
@@ -89,7 +95,7 @@ class Supervisor:
             )
             return
         stopped = self._watch(process)
-        kill_leftovers(self.job_dir)
+        self._end_leftovers()
         if stopped:
             self._finish(JobState.CANCELLED, process.returncode, stopped)
         elif process.returncode == 0:
@@ -185,6 +191,7 @@ class Supervisor:
         """Stay until the command has ended; the reason where it was made to end, else empty."""
         while process.poll() is None:
             self._beat()
+            reap_children(but=process.pid)
             if stopped := self._stop_reason():
                 self._end_group(process)
                 return stopped
@@ -201,11 +208,21 @@ class Supervisor:
             process.poll() is None or find_by_environment(JOB_DIR_VARIABLE, str(self.job_dir))
         ):
             self._beat()
+            reap_children(but=process.pid)
             time.sleep(POLL_S)
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def _end_leftovers(self) -> None:
+        """SIGKILL to whatever the command left behind, and wait until it is gone."""
+        kill_leftovers(self.job_dir)
+        with contextlib.suppress(psutil.Error):
+            own = psutil.Process().children(recursive=True)  # orphans were adopted
+            kill_processes(own)
+            psutil.wait_procs(own, timeout=KILL_S)
+        reap_children()
 
     def _finish(self, state: JobState, rc: int | None, reason: str) -> None:
         for _ in range(WRITE_ATTEMPTS):
@@ -237,6 +254,7 @@ def _supervise(job_dir: Path, ready_fd: int) -> int:
         os.dup2(nothing.fileno(), 0)
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    adopt_orphans()
     supervisor = Supervisor(job_dir)
     supervisor.listen()
     entered = supervisor.enter()
