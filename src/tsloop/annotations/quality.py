@@ -124,7 +124,7 @@ def _per_basis(records: Iterable[AnnotationRecord]) -> dict[str, int]:
 def _against_parent(
     records: Mapping[str, AnnotationRecord], parent: Mapping[str, AnnotationRecord] | None
 ) -> dict[str, Any] | None:
-    """What changed, and half the sum of the differences of the label shares (0 equal, 1 disjoint)."""
+    """What changed; ``distance`` is half the sum of the share changes (0 equal, 1 disjoint)."""
     if parent is None:
         return None
     now, before = label_shares(records.values()), label_shares(parent.values())

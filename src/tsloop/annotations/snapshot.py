@@ -8,10 +8,10 @@ input gives equal bytes; a snapshot whose lines were touched afterwards is refus
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ __all__ = ["SCHEMA", "Snapshot", "build_snapshot", "read_snapshot"]
 
 SCHEMA = "tsloop.snapshot/1"
 _ORIGIN = "origin_iteration"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +45,40 @@ class Snapshot:
     label_set: str
 
 
-@dataclass(slots=True)
 class _Pool:
-    """Fitted records while a snapshot is put together."""
+    """Records while a snapshot is put together: first who counts, then whether it fits."""
 
-    store: SeriesLookup
-    label_set: LabelSet
-    held: dict[str, tuple[Fitted, str]]
-    shapes: dict[str, npt.NDArray[np.float32]]
-    errors: list[TsloopError]
-    superseded: list[dict[str, Any]]
+    def __init__(self, store: SeriesLookup, label_set: LabelSet) -> None:
+        self.store = store
+        self.label_set = label_set
+        self.held: dict[str, tuple[AnnotationRecord, str]] = {}
+        self.shapes: dict[str, npt.NDArray[np.float32]] = {}
+        self.errors: list[TsloopError] = []
+        self.superseded: list[dict[str, Any]] = []
 
     def take(self, record: AnnotationRecord, iteration: str) -> None:
-        """Fit one record and hold it if its revision is the latest."""
-        try:
-            fitted = self.fit(record)
-            current = self.held.get(record.series_id)
-            if current is not None and not self.wins(fitted.record, current, iteration):
-                return
-        except TsloopError as error:
-            self.errors.append(error)
-            return
-        self.held[record.series_id] = (fitted, iteration)
+        """Hold a record if its revision is the latest of its series."""
+        extra = {key: value for key, value in record.extra.items() if key != _ORIGIN}
+        record = record.replace(extra=extra)
+        current = self.held.get(record.series_id)
+        if current is None or record.revision > current[0].revision:
+            self.held[record.series_id] = (record, iteration)
+        elif record.revision < current[0].revision:
+            row = {"series_id": record.series_id, "revision": record.revision, "from": iteration}
+            self.superseded.append(row)
+        else:
+            self.attempt(self.check_same, record, iteration, *current)
+
+    def check_same(
+        self, record: AnnotationRecord, iteration: str, held: AnnotationRecord, origin: str
+    ) -> None:
+        """Two records of one revision must say the same of the stored series."""
+        if record != held and self.fit(record).record != self.fit(held).record:
+            raise AnnotationError(
+                f"Series {record.series_id!r} has two different records of revision "
+                f"{record.revision}: from {origin} and from {iteration}.",
+                hint=f"Give the one that shall count revision {held.revision + 1}.",
+            )
 
     def fit(self, record: AnnotationRecord) -> Fitted:
         """`fit_record`, with the series read from the store."""
@@ -77,22 +90,24 @@ class _Pool:
         series = self.store[record.series_id]
         if record.series_id not in self.shapes:
             self.shapes[record.series_id] = fingerprint(series)
-        extra = {key: value for key, value in record.extra.items() if key != _ORIGIN}
-        return fit_record(record.replace(extra=extra), series, self.label_set)
+        return fit_record(record, series, self.label_set)
 
-    def wins(self, record: AnnotationRecord, current: tuple[Fitted, str], iteration: str) -> bool:
-        """Whether a record takes the place of the one that is held."""
-        held, origin = current[0].record, current[1]
-        if record.revision == held.revision and record != held:
-            raise AnnotationError(
-                f"Series {record.series_id!r} has two different records of revision "
-                f"{record.revision}: from {origin} and from {iteration}.",
-                hint=f"Give the one that shall count revision {held.revision + 1}.",
-            )
-        if record.revision < held.revision:
-            row = {"series_id": record.series_id, "revision": record.revision, "from": iteration}
-            self.superseded.append(row)
-        return record.revision > held.revision
+    def fit_all(self) -> dict[str, Fitted]:
+        """Every record that counts, by series id in sorted order; all faults in one error."""
+        fitted = {
+            series_id: self.attempt(self.fit, record)
+            for series_id, (record, _) in sorted(self.held.items())
+        }
+        raise_all(self.errors, "labels cannot enter the snapshot")
+        return {series_id: item for series_id, item in fitted.items() if item is not None}
+
+    def attempt(self, function: Callable[..., T], *arguments: Any) -> T | None:
+        """Call a function and keep its error for later."""
+        try:
+            return function(*arguments)
+        except TsloopError as error:
+            self.errors.append(error)
+            return None
 
 
 def build_snapshot(
@@ -108,16 +123,15 @@ def build_snapshot(
     series store or the label set; nothing is written then.
     """
     parent = read_snapshot(parent_dir) if parent_dir is not None else None
-    pool = _Pool(store, label_set, {}, {}, [], [])
+    pool = _Pool(store, label_set)
     for series_id, record in (parent.records if parent else {}).items():
         pool.take(record, parent.origin[series_id] if parent else "")
     for iteration, path in journals:
         for record in latest(read_journal(path)).values():
             pool.take(record, iteration)
-    raise_all(pool.errors, "labels cannot enter the snapshot")
-    held = dict(sorted(pool.held.items()))
-    records = {series_id: fitted.record for series_id, (fitted, _) in held.items()}
-    origin = {series_id: iteration for series_id, (_, iteration) in held.items()}
+    fitted = pool.fit_all()
+    records = {series_id: item.record for series_id, item in fitted.items()}
+    origin = {series_id: pool.held[series_id][1] for series_id in fitted}
     text = "".join(
         dump_json({**record.to_dict(), _ORIGIN: origin[series_id]}) + "\n"
         for series_id, record in records.items()
@@ -125,8 +139,8 @@ def build_snapshot(
     snapshot = Snapshot(records, origin, _sha256(text), label_set.ref)
     quality = {
         **assess(records, label_set, parent.records if parent else None, pool.shapes),
-        "merged_overlaps": [item for fitted, _ in held.values() for item in fitted.merged],
-        "remapped": [series_id for series_id, (fitted, _) in held.items() if fitted.remapped],
+        "merged_overlaps": [row for item in fitted.values() for row in item.merged],
+        "remapped": [series_id for series_id, item in fitted.items() if item.remapped],
         "superseded": pool.superseded,
     }
     with fresh_dir(out_dir) as directory:
