@@ -1,0 +1,35 @@
+"""The contract that every source keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from tsloop.series.raw import RawSeries
+
+__all__ = ["Source"]
+
+
+class Source(ABC):
+    """Where series come from.
+
+    - ``list`` gives the ids of all series, sorted, each of them once; it does not read values.
+    - ``read`` gives one series as found: nothing is repaired, dropped or rounded, and it does not
+      matter which others were read before.
+    - Both are deterministic for a fixed request: the same configuration and the same data give
+      equal series, so that acquiring twice gives the same bytes.
+    - What cannot be listed or read raises `SourceError`; an unknown id raises it as well.
+    """
+
+    kind: ClassVar[str]
+    """Short name, as in ``conf/source/<kind>.yaml``."""
+    config_class: ClassVar[type[Any]]
+    """Frozen dataclass of the source's settings."""
+
+    @abstractmethod
+    def list(self) -> list[str]:
+        """Sorted ids."""
+
+    @abstractmethod
+    def read(self, name: str) -> RawSeries:
+        """The series of that id."""

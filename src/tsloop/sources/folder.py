@@ -1,0 +1,318 @@
+"""A folder of CSV or parquet files, with or without a manifest.
+
+Without a manifest every file is a pool series: its id is the relative path without suffixes; a file
+with several value columns gives one series per column, ``<path>/<column>``.
+
+With ``manifest.json`` in the folder, exactly the series that it names are read::
+
+    {"<id>": {
+        "file": "wsd/series/wsd_006.csv.gz",   required; relative to the folder
+        "dataset": "wsd",            filtered by source.datasets
+        "role": "pool",              pool | gold (also spelled eval) | spare; default pool
+        "group": "kpi_26",           what must not be split between training and test; default: id
+        "intervals": [[12, 30], [57, 57, "upward_spike"]],
+                                     truth: first and last row, zero-based and inclusive, with an
+                                     optional label id (default "anomaly"); [] says "no anomaly",
+                                     left out says "unknown"
+        "n": 10080,                  number of rows, checked where it is given
+        "step_s": 60,                seconds between samples, for files with sample numbers
+        "zone": "Asia/Shanghai", "epoch_unit": "ms", "unit": "kPa", "decimal": ",",
+        "thousands": ".", "timestamp_column": "date", "value_column": "FI_10401C.PV",
+        ...                          anything else is kept as metadata
+    }, ...}
+
+Another key than ``role`` may hold the roles (``source.protocol``); series without it are left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tsloop.errors import ConfigError, SourceError
+from tsloop.series.policies import EPOCH_UNITS, check_choice
+from tsloop.series.raw import RawSeries
+from tsloop.series.types import Role
+from tsloop.sources._csv import CsvFormat, read_csv, read_header
+from tsloop.sources._manifest import ROLES, STATED, Entry, read_manifest
+from tsloop.sources.base import Source
+
+__all__ = ["FolderConfig", "FolderSource"]
+
+_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+_TIME_NAMES = ("timestamp", "time", "date", "datetime", "ts", "时间", "时间戳", "日期")
+
+
+@dataclass(frozen=True)
+class FolderConfig:
+    """Which files of a folder are series, and what they do not say about themselves."""
+
+    # The folder.
+    path: str = "series"
+    # Only these data sets of the manifest; empty: all.
+    datasets: list[str] = field(default_factory=list)
+    # Only these roles (pool, gold, spare); empty: all.
+    roles: list[str] = field(default_factory=list)
+    # The manifest key that holds the role.
+    protocol: str = "role"
+    # At most this many series of each role, in the order of their ids; 0: all.
+    limit: int = 0
+    # At most the first so many rows of each series, truth clipped to them; 0: all.
+    max_rows: int = 0
+    # Files to read where there is no manifest (glob pattern, relative to the folder).
+    pattern: str = "**/*"
+    # What ties series together where no manifest does: file (its columns) | folder.
+    group_by: str = "file"
+    # Column with the time; "" takes the one column called timestamp, time, date, …
+    timestamp_column: str = ""
+    # Column with the values; "" takes `value`, or every other column.
+    value_column: str = ""
+    # Columns that hold no values, such as a quality flag.
+    ignore_columns: list[str] = field(default_factory=list)
+    # IANA zone of timestamps without one, such as Asia/Shanghai.
+    zone: str = ""
+    # Unit of numeric timestamps: s | ms | us | ns; "" leaves it to prepare.
+    epoch_unit: str = ""
+    # Encoding of CSV files that are neither UTF-8 nor marked, such as gb18030.
+    encoding: str = ""
+    # Sign between the columns; "" finds out of tab, semicolon and comma.
+    delimiter: str = ""
+    # Whether the first line of a CSV file names the columns.
+    has_header: bool = True
+    # Decimal sign and thousands separator in CSV files; "" leaves them to prepare.
+    decimal: str = ""
+    thousands: str = ""
+    # Larger CSV files (unpacked) are refused.
+    max_bytes: int = 2_000_000_000
+    # Whether links may lead out of the folder.
+    follow_links: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("source.group_by", self.group_by, ("file", "folder"))
+        check_choice("source.epoch_unit", self.epoch_unit, ("", *EPOCH_UNITS))
+        for role in self.roles:
+            check_choice("source.roles", role, tuple(ROLES))
+        if len(self.delimiter) > 1:
+            raise ConfigError(f"source.delimiter={self.delimiter!r} is not a single sign.")
+        if not 0 < self.max_bytes < 2**31 - 1:
+            raise ConfigError(
+                f"source.max_bytes={self.max_bytes} is not in 1 … {2**31 - 2}.",
+                hint="Convert larger files to parquet.",
+            )
+        if self.limit < 0 or self.max_rows < 0:
+            raise ConfigError("source.limit and source.max_rows must not be negative (0: all).")
+
+
+class FolderSource(Source):
+    """Reads a folder; see the module text for the manifest."""
+
+    kind: ClassVar[str] = "folder"
+    config_class: ClassVar[type[Any]] = FolderConfig
+
+    def __init__(self, config: FolderConfig) -> None:
+        self.config = config
+        self.root = Path(config.path)
+        self._cached: tuple[str, Any] = ("", None)
+
+    def list(self) -> list[str]:
+        return list(self._entries)
+
+    def read(self, name: str) -> RawSeries:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise SourceError(f"There is no series {name!r} in {self.config.path}.")
+        table = self._table(entry.file)
+        if entry.n is not None and entry.n != table.num_rows:
+            raise SourceError(
+                f"Series {name!r}: {entry.file} has {table.num_rows} rows, its manifest says "
+                f"{entry.n}, so its intervals cannot be trusted.",
+                hint="Mend n in the manifest.",
+            )
+        columns = table.column_names
+        time, values = _columns(
+            self.config, entry.file, columns, entry.timestamp_column, entry.value_column
+        )
+        if len(values) != 1:
+            raise SourceError(
+                f"Series {name!r}: {entry.file} has several value columns {values[:5]}.",
+                hint="Name one of them as value_column in the manifest.",
+            )
+        for column in (time, values[0]):
+            _refuse_newlines(entry.file, column, table.column(column))
+        stated = {key: getattr(self.config, key, "") for key in STATED}
+        raw = RawSeries(
+            name,
+            table.column(time),
+            table.column(values[0]),
+            group=entry.group,
+            role=entry.role,
+            step_s=entry.step_s,
+            intervals=entry.intervals,
+            timestamp_column=time,
+            value_column=values[0],
+            meta=entry.meta,
+            **{**stated, **entry.stated},
+        )
+        return _cut(raw, self.config.max_rows)
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        if "${" in self.config.path:
+            raise SourceError(f"source.path={self.config.path!r} holds an unresolved variable.")
+        if not self.root.is_dir():
+            raise SourceError(
+                f"source.path={self.config.path!r} is not a directory.",
+                hint="Set source.path to the folder with the series.",
+            )
+        config, manifest = self.config, self.root / "manifest.json"
+        found = (
+            read_manifest(manifest, config.datasets, config.protocol)
+            if manifest.is_file()
+            else self._by_files()
+        )
+        if self.config.roles:
+            wanted = {ROLES[role] for role in self.config.roles}
+            found = {name: entry for name, entry in found.items() if entry.role in wanted}
+        kept: dict[str, Entry] = {}
+        per_role = dict.fromkeys(Role, 0)
+        for name in sorted(found):
+            per_role[found[name].role] += 1
+            if not self.config.limit or per_role[found[name].role] <= self.config.limit:
+                kept[name] = found[name]
+        return kept
+
+    def _by_files(self) -> dict[str, Entry]:
+        if self.config.datasets or self.config.protocol != "role":
+            raise SourceError(
+                f"{self.config.path} has no manifest.json, so source.datasets and source.protocol "
+                "mean nothing.",
+                hint="Leave them at their defaults.",
+            )
+        entries: dict[str, Entry] = {}
+        for path in sorted(self.root.glob(self.config.pattern)):
+            file = path.relative_to(self.root).as_posix()
+            hidden = any(part.startswith(".") for part in Path(file).parts)
+            if hidden or not path.is_file() or not path.name.endswith(_SUFFIXES):
+                continue
+            stem = file[
+                : -len(next(s for s in sorted(_SUFFIXES, key=len)[::-1] if file.endswith(s)))
+            ]
+            group = str(Path(file).parent) if self.config.group_by == "folder" else stem
+            entry = Entry(file, group=group, meta={"file": file})
+            time, values = _columns(self.config, file, self._header(file))
+            for column in values:
+                name = stem if len(values) == 1 else f"{stem}/{column}"
+                if name in entries:
+                    raise SourceError(
+                        f"{file} and {entries[name].file} both give a series {name!r}.",
+                        hint="Rename one of them, or narrow source.pattern.",
+                    )
+                entries[name] = dataclasses.replace(
+                    entry, timestamp_column=time, value_column=column
+                )
+        return entries
+
+    def _path(self, file: str) -> Path:
+        parts = Path(file).parts
+        outside = Path(file).is_absolute() or ".." in parts or "\0" in file or "\\" in file
+        path = self.root / file
+        if not outside and not self.config.follow_links and path.exists():
+            outside = not path.resolve().is_relative_to(self.root.resolve())
+        if outside:
+            raise SourceError(
+                f"{file!r} leads out of {self.config.path}.",
+                hint="Use a path inside, or set source.follow_links=true if it is a link of yours.",
+            )
+        if not path.is_file():
+            raise SourceError(f"{file!r} does not exist in {self.config.path}.")
+        return path
+
+    def _format(self, file: str) -> CsvFormat:
+        tab = "\t" if ".tsv" in file else ""
+        c = self.config
+        return CsvFormat(c.encoding, c.delimiter or tab, c.has_header, c.max_bytes)
+
+    def _header(self, file: str) -> Any:
+        """Column names of a file."""
+        path = self._path(file)
+        if file.endswith(".parquet"):
+            return list(_parquet(path, pq.read_schema).names)
+        return read_header(path, self._format(file))
+
+    def _table(self, file: str) -> Any:
+        """The whole file; the last one is kept, for files with many columns."""
+        if self._cached[0] != file:
+            path = self._path(file)
+            is_parquet = file.endswith(".parquet")
+            table = (
+                _parquet(path, pq.read_table) if is_parquet else read_csv(path, self._format(file))
+            )
+            self._cached = (file, table)
+        return self._cached[1]
+
+
+def _parquet(path: Path, read: Any) -> Any:
+    try:
+        return read(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceError(f"{path.name} is not a readable parquet file: {error}") from error
+
+
+def _cut(raw: RawSeries, max_rows: int) -> RawSeries:
+    """The first rows only; truth is clipped to them, and what lies beyond goes."""
+    if not max_rows or len(raw) <= max_rows:
+        return raw
+    kept = None
+    if raw.intervals is not None:
+        kept = tuple(
+            i.replace(end=min(i.end, max_rows - 1)) for i in raw.intervals if i.start < max_rows
+        )
+    return dataclasses.replace(
+        raw,
+        timestamps=raw.timestamps[:max_rows],
+        values=raw.values[:max_rows],
+        intervals=kept,
+        meta={**raw.meta, "cut_from_rows": len(raw)},
+    )
+
+
+def _columns(
+    config: FolderConfig, file: str, names: list[str], time: str = "", value: str = ""
+) -> tuple[str, list[str]]:
+    """The time column and the value columns among the columns of a file."""
+    time, value = time or config.timestamp_column, value or config.value_column
+    hint = f"Its columns are {names[:12]}; set source.timestamp_column and source.value_column."
+    for wanted in (time, value):
+        if wanted and wanted not in names:
+            raise SourceError(f"{file} has no column {wanted!r}.", hint=hint)
+    if not time:
+        candidates = [name for name in names if name.lower() in _TIME_NAMES]
+        if len(candidates) != 1:
+            what = f"{len(candidates)} columns that look" if candidates else "no column that looks"
+            raise SourceError(f"{file} has {what} like the time.", hint=hint)
+        time = candidates[0]
+    rest = [name for name in names if name not in (time, "", *config.ignore_columns)]
+    if value or "value" in rest:
+        rest = [value or "value"]
+    if not rest:
+        raise SourceError(f"{file} has no value column beside {time!r}.", hint=hint)
+    return time, rest
+
+
+def _refuse_newlines(file: str, column: str, cells: Any) -> None:
+    if not pa.types.is_string(cells.type):
+        return
+    import pyarrow.compute as pc
+
+    broken = pc.index(pc.match_substring(cells, "\n"), True).as_py()
+    if broken >= 0:
+        raise SourceError(
+            f"{file}, row {broken}, column {column!r}: a quoted cell runs over several lines.",
+            hint="A quotation mark is missing, or the wrong column is read.",
+        )
