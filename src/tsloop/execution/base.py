@@ -154,7 +154,7 @@ class Executor(ABC):
             if deadline is not None and time.monotonic() >= deadline:
                 raise JobError(
                     f"Job {job_id} is still {info.state} after {timeout_s} s.",
-                    hint=f"Look at its output with: tsloop jobs logs {job_id}",
+                    hint=f"Look at its output with: tsloop jobs log {job_id}",
                 )
             time.sleep(poll_s)
         return info
