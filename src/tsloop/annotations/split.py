@@ -1,7 +1,8 @@
 """Training and validation: by group where there are enough labels, by time where there are few.
 
-A group stays on its side while labels grow (its place in a seeded order decides), so that a model
-that was fine-tuned from its parent is not validated on what the parent learned from.
+A group's place in a seeded order decides its side, so that a group which trained does not validate
+when labels have grown: a model fine-tuned from its parent is not validated on what the parent
+learned from. The exceptions are few groups: at most half of them validate, and at least one.
 """
 
 from __future__ import annotations

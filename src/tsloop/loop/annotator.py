@@ -127,7 +127,8 @@ def simulate(
             break
         if series_id in done or series_id not in truth:
             continue
-        if store.entries[series_id].role == Role.GOLD:
+        series = store[series_id]
+        if series.role == Role.GOLD:
             raise LeakError(
                 f"The queue of {iteration} offers {series_id!r}, a gold series.",
                 hint="Samplers draw from series of the role pool only.",
@@ -135,7 +136,7 @@ def simulate(
         done.add(series_id)
         known = truth[series_id]
         found = _with_errors(known, config, labels)
-        records.append(_record(known, found, store[series_id], labels, dict(row)))
+        records.append(_record(known, found, series, labels, dict(row)))
     return records
 
 
@@ -178,12 +179,9 @@ def _with_errors(known: Truth, config: AnnotatorConfig, label_set: LabelSet) -> 
             continue
         moved = shares * config.edge_shift * len(interval) + rows * config.edge_rows
         seen = _moved(interval, moved[0], moved[1], known.n_rows)
-        label = (
-            _other_label(interval.label, choice, label_set)
-            if wrong < config.wrong_label_rate
-            else ""
-        )
-        found.append(seen.replace(label=label or interval.label))
+        if wrong < config.wrong_label_rate:
+            seen = seen.replace(label=_other_label(seen.label, choice, label_set), reason="")
+        found.append(seen)
     extra, place, length, choice = rng.random(4)
     if extra < config.spurious_rate and known.n_rows:
         start = int(place * known.n_rows)
@@ -224,6 +222,7 @@ def _record(
             interval.start,
             interval.end,
             interval.label,
+            reason=interval.reason,
             basis=Basis.SIMULATED,
             author=AUTHOR,
             t_start=int(series.timestamps[interval.start]),
