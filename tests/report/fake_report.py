@@ -1,4 +1,4 @@
-"""Made-up reports for the tests; ``python tests/report/fake_report.py OUT.html`` writes one to look at."""
+"""Made-up reports; ``python tests/report/fake_report.py OUT.html`` writes one to look at."""
 
 from __future__ import annotations
 
@@ -54,7 +54,11 @@ def card(f1: float, saved: float, seed: int, *, parts: bool = False, failed: int
         "n_events": 152.0,
     }
     counts = ("n_failed", "n_series", "n_events", "clicks")
-    intervals = {k: (v - 0.052 if v < 0 else max(0.0, v - 0.052), v + 0.047) for k, v in metrics.items() if k not in counts}
+    intervals = {
+        k: (v - 0.052 if v < 0 else max(0.0, v - 0.052), v + 0.047)
+        for k, v in metrics.items()
+        if k not in counts
+    }
     out = FakeCard(metrics, {}, intervals)
     if parts:
         labels = {"upward_spike": 41, "downward_spike": 28, "step_up": 14, "gradual_drift": 9}
@@ -243,13 +247,50 @@ def realistic() -> ReportData:
         snapshot={"records": 60, "intervals": 214, "annotators": 2, "label_set": "tsloop@1"},
         dataset={"train": 48, "valid": 12, "replayed": 18, "mode": "incremental"},
         quality={
-            "records": 60,
-            "intervals": 214,
-            "agreement_f1": 0.874,
-            "corrected": 7,
-            "labels": {"upward_spike": 71, "step_up": 30, "flatline": 22, "gradual_drift": 9},
-            "annotators": {"simulated": {"records": 60, "median_edge_error_rows": 1.5}},
-            "warnings": ["label 'frequency_change' has only 3 intervals"],
+            "schema": "tsloop.quality/1",
+            "n_series": 60,
+            "n_ok": 48,
+            "n_none": 12,
+            "n_intervals": 214,
+            "n_rows": 518_400,
+            "labels": {
+                "upward_spike": {
+                    "intervals": 71,
+                    "series": 30,
+                    "rows": 95,
+                    "median_length": 1.0,
+                    "share": 0.332,
+                },
+                "step_up": {
+                    "intervals": 30,
+                    "series": 18,
+                    "rows": 1822,
+                    "median_length": 55.0,
+                    "share": 0.14,
+                },
+                "flatline": {
+                    "intervals": 22,
+                    "series": 14,
+                    "rows": 2140,
+                    "median_length": 88.5,
+                    "share": 0.103,
+                },
+            },
+            "basis": {"simulated": 214},
+            "against_parent": {
+                "new_series": 20,
+                "corrected_series": ["TI_40301.PV"],
+                "distance": 0.041,
+            },
+            "contradictions": [
+                {
+                    "series_id": "TI_40311.PV",
+                    "start": 210,
+                    "end": 260,
+                    "labels": ["step_up", "gradual_drift"],
+                }
+            ],
+            "duplicates": [],
         },
         gold={"series": 40, "events": 152, "groups": 18},
         gold_version=2,
@@ -287,9 +328,9 @@ def realistic() -> ReportData:
 
 def all_failed() -> ReportData:
     """Nothing worked: variants without a single number, one group, undefined metrics."""
-    undefined = {
-        k: "undefined: no positives" for k in ("event_f1", "event_recall", "vus_pr", "clicks_saved")
-    }
+    undefined = dict.fromkeys(
+        ("event_f1", "event_recall", "vus_pr", "clicks_saved"), "undefined: no positives"
+    )
     dead = FakeCard(
         {"n_failed": 3.0, "n_series": 3.0}, undefined, {}, {}, {"only": {"n_events": 0}}
     )

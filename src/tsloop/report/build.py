@@ -14,7 +14,7 @@ from markupsafe import Markup
 from tsloop.errors import ConfigError
 from tsloop.files import write_text_atomic
 from tsloop.report.data import ReportData
-from tsloop.report.figures import blocks, chains, config_text
+from tsloop.report.figures import blocks, chain, config_text
 from tsloop.report.sections import (
     breakdown_chart,
     case_views,
@@ -111,7 +111,7 @@ def _context(data: ReportData) -> dict[str, object]:
         "training": [_picture(chart) for chart in training_charts(data)],
         "misses": case_views(data, "miss"),
         "alarms": case_views(data, "false_alarm"),
-        "chains": chains(data),
+        "chain": chain(data),
         "quality": blocks(data.quality, data.label_set),
         "summary": blocks(data.data_summary, data.label_set),
         "config": config_text(data.config),

@@ -12,17 +12,24 @@ from tsloop.report.svg import Text
 from tsloop.report.tables import variant_styles
 from tsloop.report.vocabulary import label_text, plain
 
-__all__ = ["Block", "Node", "blocks", "chains", "config_text", "flat"]
+__all__ = ["Block", "Node", "blocks", "chain", "config_text", "flat"]
 
 MAX_ITEMS = 12
+MAX_ROWS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A titled list of names and values; the title is empty for figures of the top level."""
+    """A titled list of names and values (no title: figures of the top level), or a table.
+
+    ``left`` counts the rows that are not shown.
+    """
 
     title: Text
     rows: tuple[tuple[Text, str], ...]
+    head: tuple[Text, ...] = ()
+    body: tuple[tuple[Text, tuple[str, ...]], ...] = ()
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +40,19 @@ class Node:
     name: str
     facts: tuple[tuple[Text, str], ...]
     sha256: str
+    style: int | None = None
 
 
 def _words(key: str, label_set: LabelSet) -> Text:
     if key in label_set:
         return label_text(label_set, key)
-    return Text.same(key.replace("_", " "))
+    return Text.same(key.removeprefix("n_").replace("_", " "))
 
 
 def _listed(values: Sequence[Any]) -> str:
     shown = ", ".join(plain(v) for v in values[:MAX_ITEMS])
     left = len(values) - MAX_ITEMS
-    return f"{shown}, … (+{left})" if left > 0 else shown or "–"
+    return f"{shown}, … (+{left})" if left > 0 else shown or "0"
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -66,18 +74,45 @@ def _leaf(value: Any) -> str:
 
 
 def blocks(data: Mapping[str, Any], label_set: LabelSet) -> list[Block]:
-    """Top-level figures first, then one block for each nested mapping."""
-    top = tuple(
-        (_words(str(k), label_set), _leaf(v))
-        for k, v in data.items()
-        if not (isinstance(v, Mapping) and v)
-    )
-    out = [Block(Text.same(""), top)] if top else []
+    """Top-level figures first, then a block for each nested mapping and each list of findings.
+
+    Mappings (or findings) of equal make, such as the figures of every label, become a table.
+    """
+    top: list[tuple[Text, str]] = []
+    out: list[Block] = []
     for key, value in data.items():
+        title = _words(str(key), label_set)
         if isinstance(value, Mapping) and value:
-            rows = tuple((_words(name, label_set), _leaf(leaf)) for name, leaf in flat(value))
-            out.append(Block(_words(str(key), label_set), rows))
-    return out
+            out.append(_nested(title, value, label_set))
+        elif _is_rows(value):
+            rows = [("", row) for row in value]
+            out.append(_table(title, rows, label_set))
+        elif key != "schema":
+            top.append((title, _leaf(value)))
+    return [Block(Text.same(""), tuple(top)), *out] if top else out
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value)
+
+
+def _nested(title: Text, data: Mapping[str, Any], label_set: LabelSet) -> Block:
+    inner = list(data.values())
+    if len(inner) > 1 and all(isinstance(v, Mapping) and v for v in inner):
+        return _table(title, [(str(k), v) for k, v in data.items()], label_set)
+    rows = tuple((_words(name, label_set), _leaf(leaf)) for name, leaf in flat(data))
+    return Block(title, rows[:MAX_ROWS], left=max(0, len(rows) - MAX_ROWS))
+
+
+def _table(title: Text, rows: Sequence[tuple[str, Any]], label_set: LabelSet) -> Block:
+    shown = [(key, row) for key, row in rows if isinstance(row, Mapping)][:MAX_ROWS]
+    columns = list(dict.fromkeys(str(k) for _, row in shown for k in row))
+    head = tuple(_words(name, label_set) for name in columns)
+    body = tuple(
+        (_words(key, label_set), tuple(_leaf(row.get(name, "")) for name in columns))
+        for key, row in shown
+    )
+    return Block(title, (), head, body, max(0, len(rows) - len(shown)))
 
 
 def _facts(data: Mapping[str, Any], label_set: LabelSet) -> tuple[tuple[Text, str], ...]:
@@ -87,29 +122,36 @@ def _facts(data: Mapping[str, Any], label_set: LabelSet) -> tuple[tuple[Text, st
 
 
 def _node(
-    data: ReportData, title: Text, key: str, facts: Mapping[str, Any], name: str = ""
+    data: ReportData,
+    title: Text,
+    key: str,
+    facts: Mapping[str, Any],
+    name: str = "",
+    style: int | None = None,
 ) -> Node:
     sha256 = data.hashes.get(key) or str(facts.get("sha256") or "")
-    return Node(title, name, _facts(facts, data.label_set), sha256)
+    return Node(title, name, _facts(facts, data.label_set), sha256, style)
 
 
-def chains(data: ReportData) -> list[tuple[str, list[Node]]]:
-    """For every variant: from series over labels and windows to its model and its numbers."""
-    shared = [
-        _node(data, Text("Series", "序列"), "series", data.data_summary),
-        _node(data, Text("Label snapshot", "标注快照"), "snapshot", data.snapshot, data.iteration),
-        _node(data, Text("Training windows", "训练窗口"), "dataset", data.dataset),
+def chain(data: ReportData) -> list[list[Node]]:
+    """Columns from series over labels and windows to the models (stacked) and their numbers."""
+    columns = [
+        [_node(data, Text("Series", "序列"), "series", data.data_summary)],
+        [_node(data, Text("Label snapshot", "标注快照"), "snapshot", data.snapshot)],
+        [_node(data, Text("Training windows", "训练窗口"), "dataset", data.dataset)],
     ]
+    models = []
+    for name, style in variant_styles(data).items():
+        if name in data.variants or name in data.failures:
+            whole = f"{data.iteration}/{name}"
+            made = dict(data.lineage.get(name, {}))
+            if name in data.failures and name not in data.variants:
+                made["failed"] = data.failures[name]
+            models.append(_node(data, Text.same(whole), f"model/{name}", made, style=style))
     version = "" if data.gold_version is None else f"v{data.gold_version}"
     gold = _node(data, Text("Measured on gold", "在金标上评估"), "gold", data.gold, version)
-    names = [n for n in variant_styles(data) if n in data.variants or n in data.failures]
-    out = []
-    for name in names:
-        made = data.lineage.get(name, {})
-        title = Text("Model", "模型")
-        model = _node(data, title, f"model/{name}", made, f"{data.iteration}/{name}")
-        out.append((name, [n for n in (*shared, model, gold) if n.facts or n.sha256 or n.name]))
-    return out
+    kept = [[n for n in c if n.facts or n.sha256 or n.name] for c in (*columns, [gold])]
+    return [c for c in (*kept[:3], models, kept[3]) if c]
 
 
 def config_text(config: Mapping[str, Any]) -> str:
