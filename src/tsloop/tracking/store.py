@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,15 @@ from tsloop.tracking.database import (
 )
 from tsloop.tracking.environment import import_mlflow
 
-__all__ = ["Store", "discard_store", "experiment_name", "local_path", "open_store", "redacted"]
+__all__ = [
+    "Store",
+    "discard_store",
+    "experiment_name",
+    "local_path",
+    "mlflow_errors",
+    "open_store",
+    "redacted",
+]
 
 CREATE_ATTEMPTS = 8
 
@@ -93,9 +101,10 @@ def open_store(
                 make_database(database, uri, root)
         else:
             check_database(database)
-    client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
     name = experiment_name(config, project_name)
-    experiment = _experiment(client, name, root, create)
+    with mlflow_errors(config.uri):
+        client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        experiment = _experiment(client, name, root, create)
     _check_artifact_root(experiment, root, database)
     return Store(
         project_dir=project_dir,
@@ -134,6 +143,21 @@ def local_path(location: str) -> Path | None:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", location):
         return None
     return Path(location).resolve()
+
+
+@contextlib.contextmanager
+def mlflow_errors(uri: str) -> Iterator[None]:
+    """MLflow's own exceptions as one message: a server that is down, a store that is broken."""
+    import_mlflow()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise TrackingError(
+            f"MLflow ({redacted(uri) or 'the store in .tsloop'}) failed: {redacted(str(error))}",
+            hint="The project itself is untouched. Repeat later: tsloop tracking sync",
+        ) from error
 
 
 def redacted(uri: str) -> str:
@@ -181,17 +205,14 @@ def _experiment(client: Any, name: str, artifact_root: str | None, create: bool)
             experiment = find()
         return experiment
 
-    return _retry(find_or_create, MlflowException, f"create the experiment {name!r}")
-
-
-def _retry(action: Callable[[], Any], error_class: type[Exception], what: str) -> Any:
-    """Run ``action`` again when another process won the race; the last failure is the answer."""
     for attempt in range(CREATE_ATTEMPTS):
         try:
-            return action()
-        except error_class as error:
-            if attempt == CREATE_ATTEMPTS - 1:
-                raise TrackingError(f"Could not {what} in MLflow: {error}.") from error
+            return find_or_create()
+        except MlflowException as error:
+            # Another process was faster, or holds the database.
+            lost_race = error.error_code in ("RESOURCE_ALREADY_EXISTS", "TEMPORARILY_UNAVAILABLE")
+            if not lost_race or attempt == CREATE_ATTEMPTS - 1:
+                raise
             time.sleep(0.05 * 2**attempt)
     raise AssertionError("unreachable")
 

@@ -8,17 +8,15 @@ gets new runs and the old ones stay, marked superseded.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from tsloop.errors import TrackingError, TsloopError
+from tsloop.errors import TsloopError
 from tsloop.project import Project
 from tsloop.tracking import runs
 from tsloop.tracking.config import TrackingConfig
-from tsloop.tracking.environment import import_mlflow
 from tsloop.tracking.iterations import IterationRuns, iteration_runs, provenance_tags
 from tsloop.tracking.promotions import history
 from tsloop.tracking.provenance import Provenance
@@ -26,7 +24,7 @@ from tsloop.tracking.published import Published, read_published
 from tsloop.tracking.registry import mirror_history, sync_aliases, sync_versions
 from tsloop.tracking.runs import Run
 from tsloop.tracking.sources import Sources, iteration_sources
-from tsloop.tracking.store import Store, discard_store, open_store, redacted
+from tsloop.tracking.store import Store, discard_store, mlflow_errors, open_store
 from tsloop.tracking.sweeps import job_run, sweep_files, sweep_run
 from tsloop.tracking.sync_report import SyncReport
 
@@ -55,7 +53,7 @@ def sync(
     if rebuild:
         discard_store(project.root, config)
     with (
-        _mlflow_errors(config),
+        mlflow_errors(config.uri),
         open_store(project.root, config, project_name) as store,
         store.writing(),
     ):
@@ -74,27 +72,11 @@ def record_job(
     """
     project = Project(project_dir.resolve())
     with (
-        _mlflow_errors(config),
+        mlflow_errors(config.uri),
         open_store(project.root, config, project_name, create=False) as store,
         store.writing(),
     ):
         return _Sync(store, project, lambda done, total, what: None).job(job_file.resolve())
-
-
-@contextlib.contextmanager
-def _mlflow_errors(config: TrackingConfig) -> Iterator[None]:
-    """MLflow's own exceptions as one message: a server that is down, a store that is broken."""
-    import_mlflow()
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        raise TrackingError(
-            f"MLflow ({redacted(config.uri) or 'the store in .tsloop'}) failed: "
-            f"{redacted(str(error))}",
-            hint="The project itself is untouched. Repeat later: tsloop tracking sync",
-        ) from error
 
 
 class _Sync:
@@ -106,6 +88,7 @@ class _Sync:
         self.report = SyncReport(uri=store.uri, experiment=store.experiment)
         self.by_kind: dict[str, list[Run]] = {}
         self.kept: set[str] = set()
+        self.superseded: set[str] = set()
 
     def run(self) -> SyncReport:
         report = self.report
@@ -240,7 +223,8 @@ class _Sync:
 
     def _supersede(self, candidates: Sequence[Run], by: str, why: str) -> None:
         for run in candidates:
-            if run.run_id != by and run.current:
+            if run.run_id != by and run.current and run.run_id not in self.superseded:
+                self.superseded.add(run.run_id)
                 runs.mark_superseded(self.store, run, by, why)
                 self.report.runs_superseded += 1
 
