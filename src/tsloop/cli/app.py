@@ -101,6 +101,17 @@ def status() -> None:
 
 
 @app.command()
+def repro(
+    targets: Annotated[list[str] | None, typer.Argument(help="Stages, as fit@it003-chatts.")] = None,
+) -> None:
+    """`dvc repro` with this environment, one at a time per project."""
+    from tsloop.loop.manager import IterationManager
+    from tsloop.project import find_project
+
+    IterationManager(find_project()).repro(targets or [])
+
+
+@app.command()
 def demo() -> None:
     """Run the loop of this project from end to end and show what came of it."""
     from tsloop.cli.demo import run_demo

@@ -100,6 +100,8 @@ def configure(
     previous = read_params(project) if project.params.exists() else {}
     try:
         write_overrides(stored_path, stored)
+        if not pipeline_path.exists():
+            write_text_atomic(pipeline_path, _PIPELINE + "{}\n")
         values = _sections(compose(project.conf))
         pipeline = _unroll(project, values, previous)
         write_text_atomic(pipeline_path, _PIPELINE + _dump(pipeline))

@@ -36,7 +36,9 @@ class ProjectConfig:
     """``conf/project``: what the project is called."""
 
     name: str = "demo"
+    """Short name; MLflow's experiment is ``tsloop/<name>``."""
     title: str = ""
+    """What people call it, for reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class LabelsConfig:
     """``conf/labels``: the label set, ``tsloop`` (built in) or a JSON file of the project."""
 
     set: str = "tsloop"
+    """``tsloop`` (built in), or the path of a JSON file in the project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,9 @@ class EvaluateConfig:
     """``conf/evaluate``: how predictions are scored on gold."""
 
     n_bootstrap: int = 1000
+    """Group-bootstrap draws behind every interval."""
     seed: int = 0
+    """Seed of the draws and of the random baseline."""
     report_cases: int = 6
     """How many of the worst misses and false alarms the report shows, each."""
 
@@ -68,6 +73,7 @@ class LoopConfig:
     """``loop``: settings of the loop as a whole."""
 
     seed: int = 0
+    """Seed of everything random in fitting."""
     primary: str = "chatts"
     """The variant whose detections become pre-annotations and fill the queue."""
     live_iterations: int = 5

@@ -165,22 +165,25 @@ class IterationManager:
         settings = config or TrainConfig()
         self._live(iteration_id)
         current = self.show(iteration_id).state
-        check_transition(current, State.TRAINING, "training reads the labels of the iteration")
         if settings.overrides:
-            configure(self.project, settings.overrides)
-        fits = read_params(self.project)["fits"]
+            changed = configure(self.project, settings.overrides)
+            if any(line.startswith(f"fits.{iteration_id}-") for line in changed):
+                current = State.DATA_READY  # what was trained before no longer counts
+        check_transition(current, State.TRAINING, "training reads the labels of the iteration")
+        params = read_params(self.project)
         variants = settings.variants or tuple(
-            entry["variant"] for entry in fits.values() if entry["iteration"] == iteration_id
+            entry["variant"]
+            for entry in params["fits"].values()
+            if entry["iteration"] == iteration_id
         )
         targets = [f"fit@{iteration_id}-{variant}" for variant in variants]
-        executor = build_executor(
-            self.project.root, section(read_params(self.project), "executor")
-        )
+        executor = build_executor(self.project.root, section(params, "executor"))
         return executor.submit(
-            [sys.executable, "-m", "dvc", "repro", *targets],
+            [sys.executable, "-m", "tsloop.cli", "repro", *targets],
             name=f"train {iteration_id}",
             cwd=self.project.root,
             env=dvc_environment(),
+            key=f"train {iteration_id}",
         )
 
     def run_inference(

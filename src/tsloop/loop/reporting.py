@@ -73,7 +73,7 @@ def build_report(
         gold=assessment.gold,
         gold_version=version,
         lineage=_lineage(project, name, params, assessment),
-        hashes={"snapshot": snapshot["sha256"], "gold": assessment.gold["sha256"]},
+        hashes={"snapshot": snapshot["annotations_sha256"], "gold": assessment.gold["sha256"]},
         config={
             variant: params["fits"][f"{name}-{variant}"]["detector"]
             for variant in assessment.variants

@@ -39,7 +39,7 @@ def annotate(context: StageContext) -> Figures:
         if Path(entry["parent_labels"]).is_dir():
             labelled = set(read_snapshot(project.root / entry["parent_labels"]).records)
         config = from_mapping(AnnotatorConfig, entry["annotator"], "annotator")
-        queue = read_queue(project.root / entry["queue"])
+        queue = [item.to_dict() for item in read_queue(project.root / entry["queue"])]
         records = simulate(
             truth, queue, store, config, context.key, labelled=labelled, label_set=label_set
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tsloop.files import dump_json, read_json, sha256_tree, write_json
+from tsloop.files import dump_json, read_json, sha256_file, sha256_tree, write_json
 from tsloop.stages.runner import Figures, StageContext, run_stage
 
 __all__ = ["publish"]
@@ -32,8 +32,12 @@ def publish(context: StageContext) -> Figures:
         "iteration": name,
         "parent": entry["parent"],
         "gold": scorecard["gold"],
-        "snapshot": {key: snapshot[key] for key in ("sha256", "n_series", "n_events")},
-        "data": {"sha256": read_json(project.series / "manifest.json")["sha256"]},
+        "snapshot": {
+            "sha256": snapshot["annotations_sha256"],
+            "n_series": snapshot["n_series"],
+            "n_events": snapshot["n_intervals"],
+        },
+        "data": {"sha256": sha256_file(project.series / "manifest.json")},
         "config": config,
         "config_sha256": hashlib.sha256(dump_json(config).encode("utf-8")).hexdigest(),
         "variants": variants,

@@ -53,15 +53,15 @@ Stage = Callable[[StageContext], Figures]
 def run_stage(name: str, stage: Stage, argv: list[str] | None = None) -> int:
     """Run one stage and return its exit code: 0, or 1 with one clear message."""
     arguments = sys.argv[1:] if argv is None else argv
-    die_with_parent()
     work_offline()
     started = time.monotonic()
     key = arguments[0] if arguments else ""
     try:
+        die_with_parent()
         project = find_project()
         params = check_drift(project)
-        title = f"{name}@{key}" if key else name
-        figures = stage(StageContext(project, params, key, stage_progress(title)))
+        with stage_progress(f"{name}@{key}" if key else name) as progress:
+            figures = stage(StageContext(project, params, key, progress))
     except TsloopError as error:
         sys.stderr.write(f"{name} stopped: {error}\n")
         return 1
