@@ -27,6 +27,14 @@ class FakeCard:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     per_label: dict[str, dict[str, Any]] = field(default_factory=dict)
     per_group: dict[str, dict[str, Any]] = field(default_factory=dict)
+    clicks: Clicks = field(default_factory=Clicks)
+
+
+CLICKS = {
+    "chatts": Clicks(38, 31, 66, 6, 152),
+    "knn": Clicks(52, 60, 78, 8, 152),
+    "boosting": Clicks(44, 160, 82, 10, 152),
+}
 
 
 def card(f1: float, saved: float, seed: int, *, parts: bool = False, failed: int = 0) -> FakeCard:
@@ -46,6 +54,7 @@ def card(f1: float, saved: float, seed: int, *, parts: bool = False, failed: int
         "auc_pr": near(f1 * 0.85),
         "affiliation_f1": near(0.5 + f1 / 2.4),
         "point_f1": near(f1 * 0.75),
+        "label_accuracy": near(f1 * 0.9),
         "clicks_saved": saved,
         "clicks": 304 * (1 - saved),
         "false_alarms_per_clean_series": float(max(0.0, 0.9 - f1)),
@@ -70,9 +79,8 @@ def card(f1: float, saved: float, seed: int, *, parts: bool = False, failed: int
 
 
 def _part(metric: str, value: float, n: int) -> dict[str, Any]:
-    half = 0.9 / np.sqrt(n)
-    bounds = (max(0.0, value - half), min(1.0, value + half))
-    return {metric: value, "n_events": n, "intervals": {metric: bounds}}
+    found = round(value * n)
+    return {metric: found / n, "n_events": float(n), "n_found": float(found)}
 
 
 def fake_case(kind: str, seed: int, n: int = 360) -> CaseData:
@@ -130,6 +138,8 @@ def realistic() -> ReportData:
     }
     variants["knn"].metrics.pop("auc_pr")
     variants["knn"].undefined["auc_pr"] = "undefined: no positives"
+    for name, counts in CLICKS.items():
+        variants[name].clicks = counts
     parents = {
         "chatts": card(0.63, 0.22, 4),
         "knn": card(0.62, 0.15, 5),
@@ -192,7 +202,7 @@ def realistic() -> ReportData:
         primary="chatts",
         variants=variants,
         baselines=baselines,
-        parent_scorecards=parents,
+        parent_scorecards={f"it002/{name}": made for name, made in parents.items()},
         champion_scorecard=parents["chatts"],
         history=history,
         training=training,
@@ -201,7 +211,7 @@ def realistic() -> ReportData:
             "residual": "NotFittedError: series 'TI_40301.PV' has 12 rows, but 256 are needed."
         },
         verdicts={
-            "chatts": Verdict(
+            "it003/chatts": Verdict(
                 "win",
                 "it003/chatts",
                 "it002/chatts",
@@ -214,7 +224,7 @@ def realistic() -> ReportData:
                 (0.02, 0.13),
                 groups=18,
             ),
-            "boosting": Verdict(
+            "it003/boosting": Verdict(
                 "undecided",
                 "it003/boosting",
                 "it002/chatts",
@@ -228,11 +238,6 @@ def realistic() -> ReportData:
                 groups=18,
                 more_groups=30,
             ),
-        },
-        clicks={
-            "chatts": Clicks(38, 31, 66, 6, 152),
-            "knn": Clicks(52, 60, 78, 8, 152),
-            "boosting": Clicks(44, 160, 82, 10, 152),
         },
         cases=[fake_case("miss", s) for s in range(6)]
         + [fake_case("false_alarm", s) for s in range(6, 12)],
@@ -340,11 +345,10 @@ def all_failed() -> ReportData:
         variants={"chatts": dead, "knn": dead},
         failures={"boosting": "out of memory"},
         baselines={"nothing": FakeCard()},
-        parent_scorecards={"chatts": FakeCard()},
+        parent_scorecards={"base/chatts": FakeCard()},
         history=[HistoryPoint("base", "chatts", {"event_f1": float("nan")})],
         training={"chatts": [{"step": 0.0, "loss": float("nan")}], "knn": []},
         pr_curves={"chatts": []},
-        clicks={"chatts": Clicks()},
     )
 
 
@@ -356,6 +360,8 @@ def hostile() -> ReportData:
     one.per_group = {bad: _part("event_f1", 0.5, 3)}
     one.undefined[f"auc_pr{bad}"] = bad
     one.undefined["vus_pr"] = bad
+    one.undefined["intervals"] = bad
+    one.clicks = Clicks(1, 1, 1, 1, 2)
     case = fake_case("miss", 1)
     cases = [
         CaseData(
@@ -390,11 +396,10 @@ def hostile() -> ReportData:
         baselines={bad: one},
         parent_scorecards={bad: one},
         champion_scorecard=one,
-        verdicts={bad: Verdict("undecided", bad, bad, bad, reason=bad)},
+        verdicts={f"{bad}/{bad}": Verdict("undecided", bad, bad, bad, reason=bad)},
         history=[HistoryPoint(bad, bad, {"event_f1": 0.4})],
         training={bad: [{"step": 1.0, "loss": 2.0}]},
         pr_curves={bad: [(0.1, 0.9), (0.9, 0.1)]},
-        clicks={bad: Clicks(1, 1, 1, 1, 2)},
         cases=cases,
         quality={bad: {bad: [bad] * 20}},
         gold={bad: bad},

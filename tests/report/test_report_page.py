@@ -6,12 +6,16 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from fake_report import HOSTILE, FakeCard, all_failed, card, hostile, realistic
 
 from tsloop.errors import ConfigError
+from tsloop.evaluation.scorecard import Scorecard, score_series
+from tsloop.intervals import Detection, Interval
 from tsloop.report.build import render_report, write_report
 from tsloop.report.data import CaseData, HistoryPoint, ReportData, Verdict
+from tsloop.report.tables import wilson
 
 VOID = {"meta", "input", "br"}
 ALLOWED = {
@@ -145,15 +149,15 @@ def test_lost_first_and_failed_verdicts() -> None:
     base = replace(realistic(), primary="chatts")
     lost = Verdict("lose", "it003/chatts", "it002/knn", value=0.5, reference_value=0.6)
     assert "it003/chatts is worse than it002/knn" in page_text(
-        replace(base, verdicts={"chatts": lost})
+        replace(base, verdicts={"it003/chatts": lost})
     )
     first = Verdict("first", "it001/chatts", value=0.5, groups=7)
-    text = page_text(replace(base, verdicts={"chatts": first}))
+    text = page_text(replace(base, verdicts={"it003/chatts": first}))
     assert "it001/chatts is the first model measured: event F1 0.50." in text
     assert "Measured on 7 gold groups." in text
     failed = Verdict("failed", "it001/chatts", reason="no memory")
     assert "it001/chatts failed and was not measured." in page_text(
-        replace(base, verdicts={"chatts": failed})
+        replace(base, verdicts={"it003/chatts": failed})
     )
     with pytest.raises(ConfigError, match="outcome 'draw' is not known"):
         Verdict("draw", "a")
@@ -161,7 +165,7 @@ def test_lost_first_and_failed_verdicts() -> None:
 
 def test_verdict_on_clicks_is_written_in_percent() -> None:
     verdict = Verdict("win", "a/b", "c/d", "clicks_saved", 0.41, (0.36, 0.46), 0.2)
-    text = page_text(replace(realistic(), verdicts={"chatts": verdict}))
+    text = page_text(replace(realistic(), verdicts={"it003/chatts": verdict}))
     assert "clicks saved +41 % (+36 % … +46 %) against +20 %" in text
 
 
@@ -170,7 +174,7 @@ def test_failures_are_shown_and_not_scored() -> None:
     assert "NotFittedError" in page
     assert 'colspan="6">✕' in page
     text = page_text(all_failed())
-    assert "event F1 is undefined: undefined: no positives" in text
+    assert "event F1 is undefined: no positives" in text
     assert "out of memory" in text
     assert "it001 has no measured model yet." in page_text(ReportData("it001"))
 
@@ -181,7 +185,7 @@ def test_best_is_marked_among_models_only() -> None:
         "it002",
         "it001",
         variants={"a": worse},
-        parent_scorecards={"a": best},
+        parent_scorecards={"it001/a": best},
         baselines={"nothing": best},
     )
     page = render_report(data)
@@ -242,11 +246,45 @@ def test_strange_values_do_not_break_the_page() -> None:
 
 
 def test_case_kind_and_language_are_checked(tmp_path) -> None:
-    from tsloop.intervals import Interval
-
     with pytest.raises(ConfigError, match="Case kind 'hit' is not known"):
         CaseData("hit", "a", [], [], Interval(0, 0))
     with pytest.raises(ConfigError, match="language 'fr' is not known"):
         write_report(realistic(), tmp_path / "r.html", language="fr")
     write_report(ReportData("it001"), tmp_path / "a" / "r.html")
     assert (tmp_path / "a" / "r.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_share_intervals_stay_inside_and_narrow_with_more_events() -> None:
+    assert wilson(0, 5)[0] == 0.0
+    assert wilson(5, 5)[1] == 1.0
+    low, high = wilson(8, 10)
+    assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(80, 100)[0] > low
+
+
+def test_model_that_a_baseline_equals_is_not_called_worse_than_its_parent() -> None:
+    data = realistic()
+    lost = Verdict("lose", "it003/chatts", "it002/chatts", "event_f1", 0.3, None, 0.2)
+    text = page_text(replace(data, verdicts={"it003/chatts": lost}))
+    assert "it003/chatts is no better than the baseline “value threshold”: event F1 0.30" in text
+    assert "worse than" not in text
+
+
+def test_real_scorecards_are_understood() -> None:
+    truth = [Interval(10, 19, "step_up"), Interval(50, 50, "upward_spike")]
+    series = []
+    for i in range(6):
+        found = Detection.of([Interval(12, 19, "step_up"), Interval(80, 81)])
+        answer = Detection.failed("no memory") if i == 5 else found
+        scores = None if i == 5 else np.linspace(0, 1, 100)
+        series.append(score_series(f"s{i}", f"g{i}", truth, answer, scores, 100, labels=True))
+    few = Scorecard.of(series[:3], n_bootstrap=50)
+    data = ReportData(
+        "it001", variants={"knn": Scorecard.of(series, n_bootstrap=50), "few": few}, primary="knn"
+    )
+    page = render_report(data)
+    text = page_text(data)
+    assert "12 events cost 24 clicks" in text
+    assert "g3" in text
+    assert '<span class="iv">/ 6</span>' in page
+    assert "undecided: 3 groups, at least 5 are needed" in page_text(replace(data, primary="few"))

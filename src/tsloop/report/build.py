@@ -19,7 +19,7 @@ from tsloop.report.sections import (
     breakdown_chart,
     case_views,
     click_chart,
-    click_stories,
+    click_story,
     learning_charts,
     pr_curves,
     tiles,
@@ -86,6 +86,7 @@ def _context(data: ReportData) -> dict[str, object]:
     names = sorted(data.variants, key=styles.__getitem__)
     others = [n for n in styles if n != headline and (n in data.variants or n in data.failures)]
     rows = systems(data)
+    card = data.variants.get(headline or "")
     labels, groups = label_rows(data, names), group_rows(data, names)
     recall = Text("Events found, by type", "各类型被找到的事件比例")
     group_name = Text("Event F1, by group", "各组的事件 F1")
@@ -101,7 +102,8 @@ def _context(data: ReportData) -> dict[str, object]:
         "tables": metric_tables(rows),
         "learning": [_picture(chart) for chart in learning_charts(data)],
         "left_out": len(left_out),
-        "stories": click_stories(data),
+        "no_intervals": "" if card is None else card.undefined.get("intervals", ""),
+        "story": click_story(data, headline),
         "clicks": _picture(click_chart(data)),
         "labels": labels,
         "groups": groups,

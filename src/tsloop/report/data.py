@@ -16,18 +16,24 @@ from tsloop.evaluation.clicks import Clicks
 from tsloop.intervals import Interval
 from tsloop.labels import LabelSet, builtin_label_set
 
-__all__ = ["Card", "CaseData", "HistoryPoint", "ReportData", "Verdict"]
+__all__ = ["Card", "CaseData", "HistoryPoint", "ReportData", "Verdict", "variant_of"]
 
 OUTCOMES = ("win", "lose", "undecided", "first", "failed")
 KINDS = ("miss", "false_alarm")
+
+
+def variant_of(model: str) -> str:
+    """``knn`` of ``it002/knn``."""
+    return model.rpartition("/")[2]
 
 
 class Card(Protocol):
     """The part of `tsloop.evaluation.scorecard.Scorecard` that a report reads.
 
     ``metrics`` holds finite numbers only; a metric without a meaning here stands in ``undefined``
-    with the reason. ``intervals`` are 95 % bootstrap intervals. ``per_label`` and ``per_group``
-    map a label id or a group to its own flat figures.
+    with the reason (the key ``intervals`` says why there are none). ``intervals`` are 95 % bounds.
+    ``per_label`` and ``per_group`` map a label id or a group to its own flat figures, ``clicks``
+    counts the reviewer's work.
     """
 
     @property
@@ -40,6 +46,8 @@ class Card(Protocol):
     def per_label(self) -> Mapping[str, Mapping[str, Any]]: ...
     @property
     def per_group(self) -> Mapping[str, Mapping[str, Any]]: ...
+    @property
+    def clicks(self) -> Clicks: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +131,17 @@ class CaseData:
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything a report of one iteration can show; models are named ``iteration/variant``.
+    """Everything a report of one iteration can show.
 
     ``variants`` maps this iteration's variants to their scorecards, ``failures`` the variants that
-    could not be fitted or run to the reason. ``parent_scorecards`` and ``champion_scorecard`` were
-    measured on the same gold. ``pr_curves`` hold (recall, precision) pairs in threshold order.
-    ``training`` holds flat rows with ``step`` and losses. ``clicks`` breaks the reviewer's work
-    down. ``snapshot``, ``dataset``, ``data_summary``, ``gold``, ``quality`` and ``config`` are
-    JSON-like; ``lineage`` maps a variant to what its model was made from, ``hashes`` a part to its
-    content hash.
+    could not be fitted or run to the reason. Models are named ``iteration/variant``: so are the
+    keys of ``verdicts`` (models of this iteration), of ``parent_scorecards`` (the models that they
+    were fine-tuned from) and ``champion``; all scorecards were measured on the same gold. The other
+    mappings have variants as keys. ``primary`` is the variant that comes first. ``pr_curves`` hold
+    (recall, precision) pairs in threshold order, ``training`` flat rows with ``step``, ``loss`` and
+    ``valid_loss``. ``snapshot``, ``dataset``, ``data_summary``, ``gold``, ``quality`` and
+    ``config`` are JSON-like; ``lineage`` maps a variant to what its model was made from, ``hashes``
+    a part (series, snapshot, dataset, gold, model/<variant>) to its content hash.
     """
 
     iteration: str
@@ -148,7 +158,6 @@ class ReportData:
     history: Sequence[HistoryPoint] = ()
     training: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     pr_curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-    clicks: Mapping[str, Clicks] = field(default_factory=dict)
     cases: Sequence[CaseData] = ()
     data_summary: Mapping[str, Any] = field(default_factory=dict)
     snapshot: Mapping[str, Any] = field(default_factory=dict)
@@ -160,3 +169,12 @@ class ReportData:
     hashes: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     label_set: LabelSet = field(default_factory=builtin_label_set)
+
+    def verdict_of(self, variant: str) -> Verdict | None:
+        """The gate's verdict on a variant of this iteration."""
+        return self.verdicts.get(f"{self.iteration}/{variant}")
+
+    def parent_of(self, variant: str) -> tuple[str, Card] | None:
+        """Name and scorecard of the model from which a variant was fine-tuned."""
+        found = (item for item in self.parent_scorecards.items() if variant_of(item[0]) == variant)
+        return next(found, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ __all__ = ["Block", "Node", "blocks", "chain", "config_text", "flat"]
 
 MAX_ITEMS = 12
 MAX_ROWS = 24
+MAX_FACTS = 6
+HASH = re.compile(r"(sha256:)?[0-9a-f]{32,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,14 @@ def _table(title: Text, rows: Sequence[tuple[str, Any]], label_set: LabelSet) ->
 
 
 def _facts(data: Mapping[str, Any], label_set: LabelSet) -> tuple[tuple[Text, str], ...]:
-    scalars = [(k, v) for k, v in data.items() if isinstance(v, str | int | float | bool)]
-    kept = [(k, v) for k, v in scalars if "sha" not in k and k not in ("schema", "name")]
-    return tuple((_words(str(k), label_set), plain(v)) for k, v in kept[:5])
+    """The first few plain figures, those of nested mappings too; no hashes, no schema."""
+    scalars = [
+        (key.rpartition(".")[2], value)
+        for key, value in flat(data)
+        if isinstance(value, str | int | float | bool) and not HASH.fullmatch(str(value))
+    ]
+    kept = [(key, value) for key, value in scalars if key not in ("schema", "name", "sha256")]
+    return tuple((_words(key, label_set), plain(value)) for key, value in kept[:MAX_FACTS])
 
 
 def _node(

@@ -27,12 +27,11 @@ from tsloop.report.vocabulary import (
 
 __all__ = [
     "CaseView",
-    "ClickStory",
     "Tile",
     "breakdown_chart",
     "case_views",
     "click_chart",
-    "click_stories",
+    "click_story",
     "learning_charts",
     "pr_curves",
     "tiles",
@@ -57,15 +56,6 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class ClickStory:
-    """Clicks saved in one plain sentence for one variant."""
-
-    variant: str
-    sentence: Text
-    saved: float
-
-
-@dataclass(frozen=True, slots=True)
 class CaseView:
     """A drawn event with its captions."""
 
@@ -81,7 +71,7 @@ def tiles(data: ReportData, variant: str | None) -> list[Tile]:
     """The headline variant's main numbers and their change against its parent."""
     if variant is None or variant not in data.variants:
         return []
-    card, parent = data.variants[variant], data.parent_scorecards.get(variant)
+    card, parent = data.variants[variant], data.parent_of(variant)
     out = []
     for key in TILE_METRICS:
         info = METRICS[key]
@@ -89,14 +79,14 @@ def tiles(data: ReportData, variant: str | None) -> list[Tile]:
         if not math.isfinite(value):
             continue
         change, tone = None, "even"
-        before = parent.metrics.get(key, math.nan) if parent is not None else math.nan
-        if math.isfinite(before):
+        before = parent[1].metrics.get(key, math.nan) if parent is not None else math.nan
+        if parent is not None and math.isfinite(before):
             delta = value - before
             shown = Text.same(signed(delta))
             if info.kind == "percent":
                 points = signed(100 * delta, 0)
                 shown = Text(f"{points} points", f"{points} 个百分点")
-            change = Text(f"{shown.en} vs {data.parent}", f"较 {data.parent} {shown.zh}")
+            change = Text(f"{shown.en} vs {parent[0]}", f"较 {parent[0]} {shown.zh}")
             if signed(100 * delta, 0).strip("+−0"):
                 tone = "good" if (delta > 0) == info.higher_is_better else "bad"
         between = interval_text(info, card.intervals.get(key))
@@ -151,17 +141,12 @@ def _learning(
     )
 
 
-def click_stories(data: ReportData) -> list[ClickStory]:
-    """What the proposals spare the reviewer, in words, for each variant with counts."""
-    styles = variant_styles(data)
-    out = []
-    for variant in sorted(data.clicks, key=lambda v: styles[v]):
-        clicks = data.clicks[variant]
-        if clicks.saved is not None:
-            out.append(
-                ClickStory(variant, _story(f"{data.iteration}/{variant}", clicks), clicks.saved)
-            )
-    return out
+def click_story(data: ReportData, variant: str | None) -> Text | None:
+    """What a variant's proposals spare the reviewer, in words; ``None`` without any event."""
+    card = data.variants.get(variant or "")
+    if card is None or card.clicks.saved is None:
+        return None
+    return _story(f"{data.iteration}/{variant}", card.clicks)
 
 
 def _story(name: str, clicks: Clicks) -> Text:
@@ -185,9 +170,9 @@ def _story(name: str, clicks: Clicks) -> Text:
 def click_chart(data: ReportData) -> str:
     """The work by hand and with each variant's proposals, stacked by kind of work."""
     styles = variant_styles(data)
-    names = sorted(data.clicks, key=lambda v: styles[v])
-    counts = [data.clicks[name] for name in names]
-    if not counts:
+    names = sorted(data.variants, key=styles.__getitem__)
+    counts = [data.variants[name].clicks for name in names]
+    if not any(clicks.n_events for clicks in counts):
         return ""
     by_hand = 2 * max(c.n_events for c in counts)
     draw = Text("draw missed events", "补画漏检")

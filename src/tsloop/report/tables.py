@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsloop.labels import LabelSet
-from tsloop.report.data import Card, ReportData
+from tsloop.report.data import Card, ReportData, variant_of
 from tsloop.report.svg import Text
 from tsloop.report.vocabulary import (
     BASELINES,
@@ -33,6 +33,7 @@ __all__ = [
     "metric_tables",
     "systems",
     "variant_styles",
+    "wilson",
 ]
 
 EVENT_COLUMNS = (
@@ -48,6 +49,7 @@ OTHER_COLUMNS = (
     "auc_pr",
     "affiliation_f1",
     "point_f1",
+    "label_accuracy",
     "false_alarms_per_clean_series",
     "n_failed",
 )
@@ -107,8 +109,8 @@ class BreakdownRow:
 
 def variant_styles(data: ReportData) -> dict[str, int]:
     """Each variant's colour, dash and marker, the same all over the report."""
-    names = {*data.variants, *data.failures, *data.parent_scorecards, *data.training}
-    names |= {*(p.variant for p in data.history), *data.pr_curves, *data.clicks}
+    names = {*data.variants, *data.failures, *data.training}
+    names |= {*(p.variant for p in data.history), *data.pr_curves}
     first = [data.primary] if data.primary in names else []
     return {name: i for i, name in enumerate([*first, *sorted(names - set(first))])}
 
@@ -125,10 +127,11 @@ def systems(data: ReportData) -> list[System]:
         if name not in data.variants
     ]
     seen = {row.name.en for row in rows}
-    others = [
-        (f"{data.parent or 'parent'}/{name}", card, "parent")
-        for name, card in sorted(data.parent_scorecards.items(), key=lambda i: styles[i[0]])
-    ]
+    order = {name: place for place, name in enumerate(styles)}
+    parents = sorted(
+        data.parent_scorecards, key=lambda name: (order.get(variant_of(name), len(order)), name)
+    )
+    others = [(name, data.parent_scorecards[name], "parent") for name in parents]
     if data.champion and data.champion_scorecard is not None:
         others.append((data.champion, data.champion_scorecard, "champion"))
     for name, card, role in others:
@@ -170,13 +173,17 @@ def _table(rows: Sequence[System], keys: Sequence[str]) -> MetricTable:
         SystemRow(row, tuple(_cell(row, info, best[info.key]) for info in columns)) for row in rows
     )
     reasons = tuple(
-        (row.name, info.name, row.card.undefined[info.key])
+        (row.name, info.name, _why(row.card.undefined[info.key]))
         for row in rows
         if row.card is not None
         for info in columns
         if info.key in row.card.undefined
     )
     return MetricTable(columns, body, reasons)
+
+
+def _why(reason: str) -> str:
+    return reason.removeprefix("undefined: ")
 
 
 def _best(rows: Sequence[System], info: MetricInfo) -> str:
@@ -193,7 +200,7 @@ def _cell(row: System, info: MetricInfo, best: str) -> Cell:
         return Cell()
     card = row.card
     if info.key in card.undefined:
-        return Cell("undefined", undefined=card.undefined[info.key] or "undefined")
+        return Cell("undefined", undefined=_why(card.undefined[info.key]) or "undefined")
     value = card.metrics.get(info.key, math.nan)
     if not math.isfinite(value):
         return Cell()
@@ -261,8 +268,19 @@ def _share(figures: Mapping[str, Any], metric: str) -> tuple[Cell, tuple[float, 
     value = figures.get(metric)
     if not isinstance(value, int | float) or not math.isfinite(value):
         return Cell(), (math.nan, math.nan, math.nan)
-    bounds = (figures.get("intervals") or {}).get(metric)
-    low, high = bounds if bounds else (math.nan, math.nan)
-    found = figures.get("n_found")
-    note = f"{plain(found)}" if found is not None else interval_text(info, bounds)
-    return Cell(show(info, float(value), short=True), note), (float(value), low, high)
+    found, events = figures.get("n_found"), figures.get("n_events")
+    bounds = None
+    if metric == "event_recall" and found is not None and events:
+        bounds = wilson(float(found), float(events))
+    low, high = bounds or (math.nan, math.nan)
+    cell = Cell(show(info, float(value), short=True), interval_text(info, bounds))
+    return cell, (float(value), low, high)
+
+
+def wilson(hits: float, n: float) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share: honest for few trials, never outside [0, 1]."""
+    z = 1.959964
+    share, square = hits / n, z * z / n
+    middle = (share + square / 2) / (1 + square)
+    half = z * math.sqrt(share * (1 - share) / n + square / (4 * n)) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tsloop.report.data import Card, ReportData, Verdict
 from tsloop.report.svg import Text
-from tsloop.report.vocabulary import METRICS, MetricInfo, interval_text, show, signed
+from tsloop.report.vocabulary import BASELINES, METRICS, MetricInfo, interval_text, show, signed
 
 __all__ = ["BADGES", "Statement", "headline_variant", "statement"]
 
@@ -16,6 +17,7 @@ JOINER = "\N{WORD JOINER}"
 BADGES = {
     "win": Text("better", "更好"),
     "lose": Text("worse", "更差"),
+    "trivial": Text("not good enough", "未达标"),
     "undecided": Text("undecided", "未定"),
     "first": Text("first", "首个"),
     "failed": Text("failed", "失败"),
@@ -60,9 +62,9 @@ def statement(data: ReportData, variant: str | None) -> Statement:
             ),
         )
     name = f"{data.iteration}/{variant}"
-    verdict = data.verdicts.get(variant)
+    verdict = data.verdict_of(variant)
     if verdict is not None:
-        return _judged(verdict)
+        return _judged(verdict, data.baselines)
     if variant in data.failures:
         return _failed(name, data.failures[variant])
     return _measured(name, data.variants[variant])
@@ -81,7 +83,7 @@ def _measured(name: str, card: Card) -> Statement:
     info = METRICS["event_f1"]
     value = card.metrics.get("event_f1", math.nan)
     if math.isnan(value):
-        why = card.undefined.get("event_f1", "")
+        why = card.undefined.get("event_f1", "").removeprefix("undefined: ")
         more = f": {why}" if why else ""
         sentence = Text(f"{name}: event F1 is undefined{more}.", f"{name}：事件 F1 无定义{more}。")
         return Statement("measured", BADGES["measured"], sentence)
@@ -109,10 +111,31 @@ def _with_interval(info: MetricInfo, value: float, bounds: tuple[float, float] |
     return Text(f"{shown}\N{NO-BREAK SPACE}({between})", f"{shown}（{between}）")
 
 
-def _judged(verdict: Verdict) -> Statement:
+def _judged(verdict: Verdict, baselines: Mapping[str, Card]) -> Statement:
     if verdict.outcome == "failed":
         return _failed(verdict.candidate, verdict.reason)
+    if verdict.outcome == "lose" and (trivial := _trivial(verdict, baselines)) is not None:
+        return Statement("lose", BADGES["trivial"], trivial, _detail(verdict))
     return Statement(verdict.outcome, BADGES[verdict.outcome], _sentence(verdict), _detail(verdict))
+
+
+def _trivial(verdict: Verdict, baselines: Mapping[str, Card]) -> Text | None:
+    """What to say of a model that a baseline equals, whatever it does to its reference."""
+    figures = {
+        name: card.metrics.get(verdict.metric, -math.inf) for name, card in baselines.items()
+    }
+    ahead = sorted((-value, name) for name, value in figures.items() if value >= verdict.value)
+    if not ahead:
+        return None
+    info = METRICS.get(verdict.metric, METRICS["event_f1"])
+    best, own = ahead[0][1], verdict.candidate
+    name = BASELINES.get(best, Text.same(best))
+    value, against = show(info, verdict.value, short=True), show(info, figures[best], short=True)
+    figures_en = f"{_inside(info)} {value} against {against}"
+    return Text(
+        f"{own} is no better than the baseline “{name.en}”: {figures_en}.",
+        f"{own} 并不优于基线“{name.zh}”：{info.name.zh} {value}，对比 {against}。",
+    )
 
 
 def _sentence(verdict: Verdict) -> Text:

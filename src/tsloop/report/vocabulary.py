@@ -121,6 +121,14 @@ METRICS: dict[str, MetricInfo] = {
             Text("F1 over rows, without point adjustment.", "逐行计算的 F1，不做点调整。"),
         ),
         MetricInfo(
+            "label_accuracy",
+            Text("Right type", "类型正确"),
+            Text(
+                "Share of the found events that were given the right type.",
+                "找到的事件中类型判断正确的比例。",
+            ),
+        ),
+        MetricInfo(
             "n_failed",
             Text("Failed series", "失败序列"),
             Text(
