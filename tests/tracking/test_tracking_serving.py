@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -230,7 +232,12 @@ def test_mlflow_serves_the_champion(champion: Path, tmp_path: Path) -> None:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     command += ["-m", "models:/tsloop@champion", "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": store_uri(champion, TrackingConfig())}
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": store_uri(champion, TrackingConfig()),
+        # MLflow starts "uvicorn" by name, as in an activated environment.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     with (tmp_path / "serve.log").open("wb") as log:
         server = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -247,7 +254,8 @@ def test_mlflow_serves_the_champion(champion: Path, tmp_path: Path) -> None:
         with urllib.request.urlopen(request, timeout=60) as answer:
             rows = json.loads(answer.read())["predictions"]
     finally:
-        os.killpg(server.pid, 15)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
     assert [(row["series_id"], row["status"]) for row in rows] == [("a", "ok"), ("b", "none")]
     assert rows[0]["start"] in range(198, 201)

@@ -99,7 +99,7 @@ class ProjectBuilder:
                     "adapter_sha256": "a" * 64 if v == "chatts" else None,
                     "base": {"name": "tiny", "sha256": "b" * 64} if v == "chatts" else None,
                     "metrics": {"event_f1": f1},
-                    "verdict": {"outcome": "win"},
+                    "verdict": {"result": "win", "text": "better."},
                 }
                 for v, f1 in variants.items()
             },

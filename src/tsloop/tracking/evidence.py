@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tsloop.errors import PromotionError
+from tsloop.errors import EvaluationError, PromotionError
 from tsloop.files import read_json
 from tsloop.project import Project
 from tsloop.tracking.published import Published, Variant, find_variant
@@ -50,16 +50,21 @@ def gate_evidence(
     except PromotionError as error:
         if not force:
             raise
-        return {"gold_sha256": gold, "verdict": {"result": "stale", "reason": str(error)}}
+        return {"gold_sha256": gold, "verdict": {"result": "stale", "text": str(error)}}
     baselines = {
         name: _card(report, "baselines", name, candidate.iteration)
         for name in report.get("baselines") or {}
     }
-    verdict = evaluate_gate(own, other, gate or GateConfig(), baselines=baselines)
+    try:
+        verdict = evaluate_gate(own, other, gate or GateConfig(), baselines=baselines)
+    except EvaluationError as error:
+        if not force:
+            raise PromotionError(f"The gate cannot judge {candidate.key}: {error}") from error
+        return {"gold_sha256": gold, "verdict": {"result": "stale", "text": str(error)}}
     if str(verdict.result) != "win" and not force:
         against = incumbent.to if incumbent else "the trivial baselines"
         raise PromotionError(
-            f"{candidate.key} does not win against {against}: {verdict.result}. {verdict.reason}",
+            f"{candidate.key} does not win against {against}: {verdict.result}. {verdict.text}",
             hint="Overrule the gate with: --force --reason 'why'",
         )
     return {"gold_sha256": gold, "verdict": verdict.to_dict()}

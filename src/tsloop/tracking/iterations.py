@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsloop.errors import TrackingError
-from tsloop.files import dump_json, read_json, read_jsonl
+from tsloop.files import read_json, read_jsonl
 from tsloop.project import Project
 from tsloop.tracking.provenance import Origin, Provenance
 from tsloop.tracking.published import Published, Variant
@@ -16,7 +16,6 @@ from tsloop.tracking.specs import (
     DatasetSpec,
     Metric,
     RunSpec,
-    clipped,
     content_key,
     curve_figures,
     digest,
@@ -25,6 +24,7 @@ from tsloop.tracking.specs import (
     metric_name,
     scorecard_figures,
     undefined_tags,
+    verdict_tags,
 )
 
 __all__ = [
@@ -168,7 +168,7 @@ class _Builder:
             **rule,
             "tsloop.stage": "fit",
             "tsloop.variant": variant.name,
-            "tsloop.verdict": clipped(dump_json(variant.verdict)) if variant.verdict else "",
+            **verdict_tags(variant.verdict),
             "adapter.sha256": variant.adapter_sha256,
             "model.sha256": variant.model_sha256,
             **_base_tags(variant.base),

@@ -15,12 +15,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from tsloop.errors import TrackingError
-from tsloop.files import dump_json, sha256_tree
+from tsloop.files import sha256_tree
 from tsloop.project import Project
 from tsloop.tracking.model_files import save_served_model
 from tsloop.tracking.promotions import Promotion
 from tsloop.tracking.published import Published, Variant, pick_challenger
-from tsloop.tracking.specs import MAX_TAG_CHARS, clipped
+from tsloop.tracking.specs import MAX_TAG_CHARS, clipped, verdict_tags
 from tsloop.tracking.store import Store, local_path
 
 __all__ = [
@@ -222,7 +222,7 @@ def _version_tags(item: Published, variant: Variant, run_id: str) -> dict[str, s
         "tsloop.iteration": variant.iteration,
         "tsloop.variant": variant.name,
         "tsloop.run_id": run_id,
-        "tsloop.verdict": clipped(dump_json(variant.verdict)) if variant.verdict else "",
+        **verdict_tags(variant.verdict),
         "model.sha256": variant.model_sha256,
         "adapter.sha256": variant.adapter_sha256,
         "base_model.sha256": str(base.get("sha256") or ""),

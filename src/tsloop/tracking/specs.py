@@ -154,6 +154,14 @@ def undefined_tags(undefined: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def verdict_tags(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """What the gate said: ``win``, ``lose`` or ``undecided``, and the sentence of why."""
+    return {
+        "tsloop.verdict": str(verdict.get("result") or ""),
+        "tsloop.verdict.text": clipped(str(verdict.get("text") or "")),
+    }
+
+
 def curve_figures(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Metric], dict[str, str]]:
     """Metrics per training step, named ``training/<figure>``, from the lines of a training log."""
     metrics: list[Metric] = []
