@@ -87,7 +87,7 @@ def bar_chart(
 def _bar(bar: Bar, x: Scale, middle: float, left: float, right: float) -> list[str]:
     start, end = sorted((x(0.0), x(bar.value)))
     style = f"s{bar.style % N_STYLES}"
-    words = label(_short(bar.name, 22), left - 10, middle + 4, kind="lab", anchor="end")
+    words = label(_short(bar.name, 20), left - 10, middle + 4, kind="lab", anchor="end")
     shape = element(
         "rect", x=start, y=middle - 7, width=max(1.0, end - start), height=14, class_=f"bar {style}"
     )
@@ -115,7 +115,7 @@ def stack_chart(stacks: Sequence[Stack], *, name: Text, width: float = 860) -> s
     parts = [label(name, 4, 13, kind="ct")]
     for row, (stack, total) in enumerate(zip(stacks, totals, strict=True)):
         middle = top + pitch * row + pitch / 2
-        words = label(_short(stack.name, 22), left - 10, middle + 4, kind="lab", anchor="end")
+        words = label(_short(stack.name, 20), left - 10, middle + 4, kind="lab", anchor="end")
         parts.append(element("g", title(stack.name) + words))
         at = 0.0
         for segment in stack.segments:

@@ -86,6 +86,7 @@ def _context(data: ReportData) -> dict[str, object]:
     names = sorted(data.variants, key=styles.__getitem__)
     others = [n for n in styles if n != headline and (n in data.variants or n in data.failures)]
     rows = systems(data)
+    measured = [*(p.metrics for p in data.history), *(c.metrics for c in data.variants.values())]
     card = data.variants.get(headline or "")
     labels, groups = label_rows(data, names), group_rows(data, names)
     recall = Text("Events found, by type", "各类型被找到的事件比例")
@@ -102,6 +103,7 @@ def _context(data: ReportData) -> dict[str, object]:
         "tables": metric_tables(rows),
         "learning": [_picture(chart) for chart in learning_charts(data)],
         "left_out": len(left_out),
+        "clipped": any(m.get("clicks_saved", 0.0) < -1 for m in measured),
         "no_intervals": "" if card is None else card.undefined.get("intervals", ""),
         "story": click_story(data, headline),
         "clicks": _picture(click_chart(data)),
