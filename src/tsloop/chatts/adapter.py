@@ -71,7 +71,7 @@ class Trainable:
         if config.method == "lora":
             self.module = get_peft_model(self.module, _lora_config(config.rank, config.alpha))
         elif config.method == "head":
-            for parameter in self.module.head.parameters():  # type: ignore[union-attr]
+            for parameter in self.module.head.parameters():
                 parameter.requires_grad_(True)
         if config.encoder_learning_rate == 0:
             for name, parameter in self.module.named_parameters():
@@ -88,11 +88,12 @@ class Trainable:
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups with their peak learning rate under ``peak``."""
-        encoder, rest = [], []
+        encoder: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
         for name, parameter in self.module.named_parameters():
             if parameter.requires_grad:
                 (encoder if "encoder." in name else rest).append(parameter)
-        groups = [{"params": rest, "peak": self.config.learning_rate}]
+        groups: list[dict[str, Any]] = [{"params": rest, "peak": self.config.learning_rate}]
         if encoder:
             groups.append({"params": encoder, "peak": self.config.encoder_learning_rate})
         return groups

@@ -52,7 +52,7 @@ _MIN_KNN_ROWS = 32
 
 @dataclass(frozen=True, eq=False)
 class ChannelSet:
-    """``channels`` float32 ``(n, len(CHANNELS))``; ``knn_z`` float64 ``(n,)``, robust sigmas >= 0."""
+    """``channels`` float32 ``(n, len(CHANNELS))``; ``knn_z`` float64 ``(n,)``, sigmas >= 0."""
 
     channels: npt.NDArray[np.float32]
     knn_z: Floats
@@ -111,13 +111,15 @@ class _Rolling:
 
     def mean(self, width: int) -> Floats:
         lo, hi = self._span(width // 2, width - width // 2)
-        return (self.first[hi] - self.first[lo]) / (hi - lo)
+        found: Floats = (self.first[hi] - self.first[lo]) / (hi - lo)
+        return found
 
     def std(self, width: int) -> Floats:
         lo, hi = self._span(width // 2, width - width // 2)
         mean = (self.first[hi] - self.first[lo]) / (hi - lo)
         square = (self.second[hi] - self.second[lo]) / (hi - lo)
-        return np.sqrt(np.clip(square - mean * mean, 0.0, None))
+        found: Floats = np.sqrt(np.clip(square - mean * mean, 0.0, None))
+        return found
 
     def shift(self, width: int) -> Floats:
         """Mean of the next ``width`` rows minus the mean of the ``width`` rows before."""
@@ -131,7 +133,8 @@ class _Rolling:
 def _value_preserving(x: Floats) -> Floats:
     centred = x - x.mean()
     peak = float(np.abs(centred).max())
-    return centred / (peak / 3.0) if peak >= 3.0 else centred
+    found: Floats = centred / (peak / 3.0) if peak >= 3.0 else centred
+    return found
 
 
 def _ranks(x: Floats) -> Floats:

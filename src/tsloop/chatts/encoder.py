@@ -40,5 +40,5 @@ class PatchEncoder(nn.Module):
         flat = torch.cat(
             [channels.reshape(batch, patches, -1), embedded.reshape(batch, patches, -1)], dim=-1
         )
-        tokens: torch.Tensor = self.mlp(flat.to(self.mlp[0].weight.dtype))
+        tokens: torch.Tensor = self.mlp(flat.to(self.position_embedding.weight.dtype))
         return tokens

@@ -77,7 +77,7 @@ def _double_spike(scene: Scene, start: int, length: int, rng: np.random.Generato
     part = scene.clean[start : start + length]
     half = length // 2
     first, second = _bump(half, rng), _bump(length - half, rng)
-    sign = rng.choice([-1.0, 1.0])
+    sign = float(rng.choice([-1.0, 1.0]))
     size = scene.amplitude(rng) * rng.uniform(1.0, 2.0)
     return part + sign * size * np.concatenate((first, -rng.uniform(0.6, 1.0) * second))
 
@@ -88,13 +88,14 @@ def _step(sign: float) -> Callable[[Scene, int, int, np.random.Generator], Float
         ramp = min(int(rng.integers(0, 4)), length // 4)
         if ramp:
             offset[:ramp] *= np.arange(1, ramp + 1) / (ramp + 1)
-        return scene.clean[start : start + length] + offset
+        found: Floats = scene.clean[start : start + length] + offset
+        return found
 
     return apply
 
 
 def _gradual_drift(scene: Scene, start: int, length: int, rng: np.random.Generator) -> Floats:
-    sign = rng.choice([-1.0, 1.0])
+    sign = float(rng.choice([-1.0, 1.0]))
     curve = np.linspace(0.04, 1.0, length) ** rng.uniform(0.7, 1.6)
     if rng.random() < 0.3:  # comes back as slowly as it went
         curve = np.minimum(curve, curve[::-1]) * 2.0
@@ -102,7 +103,7 @@ def _gradual_drift(scene: Scene, start: int, length: int, rng: np.random.Generat
 
 
 def _sudden_drift(scene: Scene, start: int, length: int, rng: np.random.Generator) -> Floats:
-    sign = rng.choice([-1.0, 1.0])
+    sign = float(rng.choice([-1.0, 1.0]))
     fast = max(2, length // 6)
     curve = np.concatenate((np.linspace(0.2, 1.0, fast), np.linspace(1.0, 0.15, length - fast)))
     return scene.clean[start : start + length] + sign * 1.5 * scene.amplitude(rng) * curve
@@ -114,7 +115,8 @@ def _oscillation(scene: Scene, start: int, length: int, rng: np.random.Generator
     if rng.random() < 0.3:
         wave = np.sign(wave)
     wave = wave * np.linspace(rng.uniform(0.4, 1.0), 1.0, length)
-    return scene.clean[start : start + length] + 0.8 * scene.amplitude(rng) * wave
+    found: Floats = scene.clean[start : start + length] + 0.8 * scene.amplitude(rng) * wave
+    return found
 
 
 def _variance_change(scene: Scene, start: int, length: int, rng: np.random.Generator) -> Floats:
@@ -131,12 +133,15 @@ def _frequency_change(
 ) -> Floats | None:
     if scene.period < 6 or length < scene.period:
         return None
-    factor = rng.choice([rng.uniform(1.7, 3.0), rng.uniform(0.4, 0.6)])
+    factor = float(rng.choice([rng.uniform(1.7, 3.0), rng.uniform(0.4, 0.6)]))
     rows = start + np.arange(length) * factor
     span = len(scene.clean) - 1
     rows = np.abs(rows - 2 * span * np.round(rows / (2 * span)))  # reflected at the ends
     warped = np.interp(rows, np.arange(len(scene.smooth)), scene.smooth)
-    return warped + (scene.clean[start : start + length] - scene.smooth[start : start + length])
+    found: Floats = warped + (
+        scene.clean[start : start + length] - scene.smooth[start : start + length]
+    )
+    return found
 
 
 def _contextual(scene: Scene, start: int, length: int, rng: np.random.Generator) -> Floats | None:
@@ -153,7 +158,8 @@ def _contextual(scene: Scene, start: int, length: int, rng: np.random.Generator)
             return None
         return scene.smooth[source : source + length] + noise
     if kind == 1:  # mirrored at its own mean
-        return 2 * smooth.mean() - smooth + noise
+        found: Floats = 2 * smooth.mean() - smooth + noise
+        return found
     level = float(np.median(scene.smooth))
     return level + (smooth - level) * rng.uniform(-0.3, 0.2) + noise  # the peak is missing
 

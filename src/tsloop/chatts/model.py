@@ -42,7 +42,7 @@ class ScoreHead(nn.Module):
     def forward(
         self, states: torch.Tensor, tokens: torch.Tensor, channels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Shapes ``(b, p, h)``, ``(b, p, h)``, ``(b, p*patch, c)`` -> ``(b, rows)``, ``(b, p, k)``."""
+        """``(b, p, h)`` twice, ``(b, p*patch, c)`` -> ``(b, p*patch)`` and ``(b, p, labels)``."""
         both = self.norm(torch.cat([states, tokens], dim=-1))
         batch, patches, _ = both.shape
         place = torch.eye(self.patch, device=both.device, dtype=both.dtype)

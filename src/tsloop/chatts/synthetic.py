@@ -75,7 +75,7 @@ def _period(n: int, step_s: int, rng: np.random.Generator) -> int:
     day = 86_400 // step_s
     if day <= n // 3 and rng.random() < 0.6:
         return max(day, 4)
-    return round(np.exp(rng.uniform(np.log(6), np.log(max(n / 4, 12)))))
+    return round(float(np.exp(rng.uniform(np.log(6), np.log(max(n / 4, 12))))))
 
 
 def _signal(kind: str, n: int, period: int, rng: np.random.Generator) -> Floats:
@@ -103,7 +103,8 @@ def _signal(kind: str, n: int, period: int, rng: np.random.Generator) -> Floats:
         return _setpoints(n, rng)
     if kind == "fast_wave":
         short = rng.uniform(4, 40)
-        return np.sin(2 * np.pi * rows / short + rng.uniform(0, 6)) * rng.uniform(0.5, 1.0)
+        found: Floats = np.sin(2 * np.pi * rows / short + rng.uniform(0, 6)) * rng.uniform(0.5, 1.0)
+        return found
     if kind == "counter":
         rate = np.exp(rng.uniform(-1.5, 2.0) + 0.6 * _daily(rows, period, rng))
         return rng.poisson(rate).astype(float)
@@ -126,7 +127,7 @@ def _daily(rows: npt.NDArray[np.int64], period: int, rng: np.random.Generator) -
 
 
 def _setpoints(n: int, rng: np.random.Generator) -> Floats:
-    """Levels out of a small set, each visited again and again: changes of regime are normal here."""
+    """Levels out of a small set, each visited again and again: such changes are normal."""
     levels = rng.normal(size=int(rng.integers(2, 5)))
     cuts = np.flatnonzero(rng.random(n) < rng.uniform(6, 30) / n)
     state = np.zeros(n, dtype=int)
@@ -194,7 +195,8 @@ def _finish(x: Floats, rng: np.random.Generator) -> Floats:
     if rng.random() < 0.25:
         x = np.maximum(x, np.quantile(x, rng.uniform(0.0, 0.05)))  # a natural floor
     offset = rng.choice([0.0, rng.uniform(0, 3), rng.uniform(3, 30)])
-    return x - x.min() + offset * max(float(x.std()), 1e-3)
+    found: Floats = x - x.min() + offset * max(float(x.std()), 1e-3)
+    return found
 
 
 def _moving_average(x: Floats, width: int) -> Floats:
@@ -202,7 +204,8 @@ def _moving_average(x: Floats, width: int) -> Floats:
         return x
     padded = np.pad(x, (width // 2, width - 1 - width // 2), mode="edge")
     total = np.cumsum(np.concatenate(([0.0], padded)))
-    return (total[width:] - total[:-width]) / width
+    found: Floats = (total[width:] - total[:-width]) / width
+    return found
 
 
 def _noise_level(x: Floats) -> float:

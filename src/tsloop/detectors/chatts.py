@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,19 +27,18 @@ from tsloop.chatts.finetune import FinetuneData, finetune
 from tsloop.chatts.model import ChattsModel, deterministic
 from tsloop.chatts.scoring import score_channels
 from tsloop.chatts.training import Item, make_item
-from tsloop.detectors.base import Detector, Example, Progress, no_progress
+from tsloop.detectors.base import Example, Progress, no_progress
+from tsloop.detectors.common import LocatingDetector
+from tsloop.detectors.factory import check_choice
 from tsloop.errors import ConfigError, ModelFileError
-from tsloop.evaluation.thresholds import Decision, fit_decision, label_free_decision
-from tsloop.files import read_json, write_json
-from tsloop.intervals import Interval
+from tsloop.evaluation.thresholds import OBJECTIVES
+from tsloop.intervals import Basis, Interval
 from tsloop.series.types import Series
 
 __all__ = ["ChattsConfig", "ChattsDetector"]
 
 Floats = npt.NDArray[np.float64]
 
-SCHEMA = "tsloop.detector.chatts/1"
-STATE_FILE = "chatts.json"
 ADAPTER_DIR = "adapter"
 _CACHED_RESULTS = 64
 
@@ -52,14 +51,18 @@ class ChattsConfig:
     """``embedded``, or a directory written by ``python -m tsloop.chatts.pretrain``."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     """How it learns from labels."""
-    neighbours: float = 0.5
+    neighbours: float = 0.6
     """Weight of the nearest-neighbour evidence without labels, in [0, 1]."""
-    neighbour_choices: list[float] = field(default_factory=lambda: [0.0, 0.25, 0.5, 0.75])
+    neighbour_choices: list[float] = field(default_factory=lambda: [0.3, 0.45, 0.6, 0.75])
     """Weights that the labelled series may choose from."""
-    objective: str = "clicks"
+    objective: str = "balanced"
     """What the thresholds are fitted for (`tsloop.evaluation.thresholds.fit_decision`)."""
 
+    refine_edges: bool = True
+    """Move the edges of found intervals to where the values themselves deviate."""
+
     def __post_init__(self) -> None:
+        check_choice("chatts.objective", self.objective, OBJECTIVES)
         for value in (self.neighbours, *self.neighbour_choices):
             if not 0.0 <= value <= 1.0:
                 raise ConfigError(f"detector.neighbours {value} is not a weight in [0, 1].")
@@ -67,7 +70,7 @@ class ChattsConfig:
             raise ConfigError("detector.neighbour_choices is empty; give at least one weight.")
 
 
-class ChattsDetector(Detector):
+class ChattsDetector(LocatingDetector):
     """See the module text."""
 
     name: ClassVar[str] = "chatts"
@@ -75,10 +78,11 @@ class ChattsDetector(Detector):
     trainable: ClassVar[bool] = True
 
     def __init__(self, config: ChattsConfig | None = None) -> None:
-        self.config: ChattsConfig = config or ChattsConfig()
-        self.decision: Decision = label_free_decision()
+        super().__init__(config)
+        self.config: ChattsConfig
         self.weight = self.config.neighbours
         self.adapter: Adapter | None = None
+        self._tuned = False
         self._base: Base | None = None
         self._model: ChattsModel | None = None
         self._results: OrderedDict[str, tuple[Floats, Floats]] = OrderedDict()
@@ -111,7 +115,7 @@ class ChattsDetector(Detector):
         figures = {"n_examples": float(len(examples)), "n_events": float(events), "steps": 0.0}
         self._set_adapter(start)
         self.weight = parent.weight if parent is not None else self.config.neighbours
-        self.decision = label_free_decision()
+        self.fit_rules([], [])
         if events:
             figures |= self._learn(examples, start, seed, progress)
         return figures | {
@@ -131,10 +135,7 @@ class ChattsDetector(Detector):
             logits, neighbours, truths, choices, self.config.neighbours
         )
         scores = [mix(m, z, self.weight) for m, z in zip(logits, neighbours, strict=True)]
-        groups = [example.series.group for example, _ in held_out]
-        self.decision = fit_decision(
-            scores, truths, groups, objective=self.config.objective, seed=seed
-        )
+        rules = self.fit_rules([example for example, _ in held_out], scores)
         result = finetune(
             self.base,
             self._data(examples),
@@ -145,6 +146,7 @@ class ChattsDetector(Detector):
         )
         self._set_adapter(result.adapter)
         figures = {"steps": float(result.steps), "loss": result.loss}
+        figures |= {k: rules[k] for k in ("threshold_hi", "threshold_lo", "label_free")}
         if result.valid_loss is not None:
             figures["valid_loss"] = result.valid_loss
         return figures | {"out_of_fold_f1": table[self.weight]}
@@ -180,8 +182,7 @@ class ChattsDetector(Detector):
                 data = self._data(inside)
                 adapter = finetune(self.base, data, self.config.finetune, seed=seed).adapter
             model = merged_model(self.base, adapter)
-            for example in outside:
-                found.append((example, self._logits(model, example.series)[0]))
+            found += [(e, self._logits(model, e.series)[0]) for e in outside]
         return found
 
     def _logits(self, model: ChattsModel, series: Series) -> tuple[Floats, Floats]:
@@ -211,62 +212,53 @@ class ChattsDetector(Detector):
     def describe(
         self, series: Series, scores: Floats, intervals: Sequence[Interval]
     ) -> Sequence[Interval]:
-        """Label from the label head over the interval's patches, and what the evidence was."""
+        """Refined edges, the label head's verdict over the interval, and what the evidence was."""
         logits, labels = self._analysed(series)
         knn_z = series_channels(series).knn_z
         shape = self.base.config
         described: list[Interval] = []
-        for interval in intervals:
+        for interval in self.refine(series.filled(), scores, intervals):
             patches = slice(interval.start // shape.patch, interval.end // shape.patch + 1)
             rows = slice(interval.start, interval.end + 1)
             likely = _log_softmax(labels[patches]).mean(axis=0)
-            best = int(np.argmax(likely))
-            share = float(np.exp(likely[best]))
+            label = shape.labels[int(np.argmax(likely))]
             model = float(1.0 / (1.0 + np.exp(-logits[rows].max())))
-            reason = (
-                f"{shape.labels[best]} ({share:.0%}); model {model:.2f}, "
-                f"neighbour distance {min(float(knn_z[rows].max()), 9999.0):.1f} sigma"
-            )
-            described.append(interval.replace(label=shape.labels[best], reason=reason))
+            distance = min(float(knn_z[rows].max()), 9999.0)
+            reason = f"{label}: model {model:.2f}, distance to similar windows {distance:.1f} sigma"
+            described.append(interval.replace(label=label, reason=reason, basis=Basis.MODEL))
         return described
 
-    def save(self, directory: Path) -> None:
-        """``chatts.json`` and, after a fit, ``adapter/``; the base itself is not copied."""
-        state = {
-            "schema": SCHEMA,
-            "config": asdict(self.config),
-            "decision": self.decision.to_dict(),
+    def rules_to_dict(self) -> dict[str, Any]:
+        """The rules, the weight of the neighbours and the base that the adapter belongs to."""
+        return super().rules_to_dict() | {
             "weight": self.weight,
             "base": {"id": self.base.id, "sha256": self.base.sha256},
-            "fitted": self.adapter is not None,
+            "tuned": self.adapter is not None,
         }
-        write_json(directory / STATE_FILE, state)
+
+    def set_rules(self, data: Mapping[str, Any]) -> None:
+        """The inverse of `rules_to_dict`; another base than the recorded one is refused."""
+        wanted = data["base"]
+        if self.base.sha256 != wanted["sha256"]:
+            raise ModelFileError(
+                f"This model stands on base {wanted['id']!r} (sha256 {wanted['sha256'][:12]}…), "
+                f"at hand is {self.base.id!r} ({self.base.sha256[:12]}…).",
+                hint="Install the version of tsloop that holds that base, or fit again.",
+            )
+        super().set_rules(data)
+        self.weight = float(data["weight"])
+        self._tuned = bool(data["tuned"])
+
+    def save_weights(self, directory: Path) -> None:
+        """``adapter/`` where something was tuned; the base itself is not copied."""
         if self.adapter is not None:
             (directory / ADAPTER_DIR).mkdir()
             save_adapter(directory / ADAPTER_DIR, self.adapter, self.base)
 
-    @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Verify the base by its hash, then read the adapter; see `tsloop.chatts.adapter`."""
-        path = directory / STATE_FILE
-        state = read_json(path)
-        if not isinstance(state, dict) or state.get("schema") != SCHEMA:
-            raise ModelFileError(f"{path} is not a saved chatts detector (schema {SCHEMA!r}).")
-        values = dict(state["config"])
-        detector = cls(ChattsConfig(**{**values, "finetune": FinetuneConfig(**values["finetune"])}))
-        wanted = state["base"]
-        if detector.base.sha256 != wanted["sha256"]:
-            raise ModelFileError(
-                f"{directory} was made with base {wanted['id']!r} (sha256 "
-                f"{wanted['sha256'][:12]}…), at hand is {detector.base.id!r} "
-                f"({detector.base.sha256[:12]}…).",
-                hint="Install the version of tsloop that holds that base, or fit again.",
-            )
-        detector.decision = Decision.from_dict(state["decision"])
-        detector.weight = float(state["weight"])
-        if state["fitted"]:
-            detector.adapter = load_adapter(directory / ADAPTER_DIR, detector.base)
-        return detector
+    def load_weights(self, directory: Path) -> None:
+        """Read the adapter; see `tsloop.chatts.adapter` for what is refused."""
+        if self._tuned:
+            self._set_adapter(load_adapter(directory / ADAPTER_DIR, self.base))
 
 
 def _log_softmax(logits: Floats) -> Floats:

@@ -1,0 +1,166 @@
+"""The chatts detector keeps the contract, with and without labels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tsloop.chatts.config import FinetuneConfig
+from tsloop.chatts.synthetic import generate
+from tsloop.detectors.base import Example
+from tsloop.detectors.chatts import ChattsConfig, ChattsDetector
+from tsloop.detectors.files import load_detector, save_detector
+from tsloop.errors import ConfigError, DetectorError, ModelFileError
+from tsloop.files import read_json, sha256_tree, write_json
+from tsloop.intervals import Interval, Status
+from tsloop.labels import builtin_label_set
+from tsloop.series.types import Series
+
+CONFIG = ChattsConfig(
+    finetune=FinetuneConfig(
+        steps=2, batch_size=4, window=128, rank=2, synthetic_series=2, folds=2, eval_every=1
+    )
+)
+
+
+def examples(count: int = 4, *, replay: int = 0, group: str = "") -> list[Example]:
+    found = []
+    for index in range(60):
+        made = generate(4, index, 500)
+        if made.intervals and len(found) < count:
+            series = made.series.window(0, 500)
+            series = Series(series.id, series.timestamps, series.values, group=group)
+            found.append(Example(series, made.intervals, replay=len(found) < replay))
+    return found
+
+
+def spiky(n: int = 600) -> Series:
+    rng = np.random.default_rng(0)
+    values = np.sin(np.arange(n) / 20.0) + 0.05 * rng.normal(size=n)
+    values[n // 2 : n // 2 + 6] += 6.0
+    return Series("spiky", np.arange(n, dtype=np.int64) * 10**9, values)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> ChattsDetector:
+    detector = ChattsDetector(CONFIG)
+    detector.fit(examples(), seed=1)
+    return detector
+
+
+def test_without_labels_it_finds_an_obvious_event() -> None:
+    series = spiky()
+    detection, scores = ChattsDetector().analyse(series)
+    assert scores is not None
+    assert scores.shape == (600,)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert detection.status is Status.OK
+    assert any(i.overlap(Interval(300, 305)) for i in detection.intervals)
+    assert all(i.label in builtin_label_set().ids and i.reason for i in detection.intervals)
+
+
+@pytest.mark.parametrize("n", [1, 3, 7, 50])
+def test_short_series_are_scored(n: int) -> None:
+    series = Series("s", np.arange(n, dtype=np.int64), np.arange(n, dtype=float))
+    detector = ChattsDetector()
+    assert np.isfinite(detector.score(series)).all()
+    assert detector.detect(series).status in (Status.OK, Status.NONE)
+
+
+def test_gaps_are_scored_and_no_value_at_all_is_a_failure() -> None:
+    series = spiky()
+    values = series.values.copy()
+    values[100:140] = np.nan
+    gappy = Series("gappy", series.timestamps, values)
+    assert np.isfinite(ChattsDetector().score(gappy)).all()
+    empty = Series("empty", series.timestamps, np.full(600, np.nan))
+    detection = ChattsDetector().detect(empty)
+    assert detection.status is Status.FAILED
+    assert "no value" in detection.reason
+
+
+def test_two_fits_write_the_same_bytes_and_load_gives_the_same_scores(
+    fitted: ChattsDetector, tmp_path: Path
+) -> None:
+    again = ChattsDetector(CONFIG)
+    again.fit(examples(), seed=1)
+    save_detector(fitted, tmp_path / "a")
+    save_detector(again, tmp_path / "b")
+    assert sha256_tree(tmp_path / "a") == sha256_tree(tmp_path / "b")
+    loaded = load_detector(tmp_path / "a")
+    for series in (spiky(), examples()[0].series):
+        assert np.array_equal(loaded.score(series), fitted.score(series))
+        assert loaded.detect(series) == fitted.detect(series)
+
+
+def test_the_parent_is_the_start_and_old_examples_are_replayed(fitted: ChattsDetector) -> None:
+    seen: list[float] = []
+    child = ChattsDetector(CONFIG)
+    figures = child.fit(
+        examples(6, replay=4), fitted, seed=2, progress=lambda f: seen.append(f["step"])
+    )
+    assert figures["n_examples"] == 6.0
+    assert figures["steps"] == 2.0
+    assert seen == sorted(seen)
+    assert all(np.isfinite(value) for value in figures.values())
+    assert not np.array_equal(child.score(spiky()), fitted.score(spiky()))
+
+
+def test_without_events_nothing_is_trained_and_the_parent_stays(fitted: ChattsDetector) -> None:
+    quiet = [Example(spiky(), ())]
+    fresh, child = ChattsDetector(CONFIG), ChattsDetector(CONFIG)
+    assert fresh.fit(quiet)["steps"] == 0.0
+    assert fresh.fit([])["n_examples"] == 0.0
+    assert fresh.adapter is None
+    child.fit([], fitted)
+    assert child.adapter is fitted.adapter
+    assert np.array_equal(child.score(spiky()), fitted.score(spiky()))
+
+
+def test_one_group_is_cut_in_time() -> None:
+    figures = ChattsDetector(CONFIG).fit(examples(2, group="one"))
+    assert figures["steps"] == 2.0
+
+
+def test_validation_examples_stop_training_early() -> None:
+    train, valid = examples(3)[:2], examples(3)[2]
+    parts = [*train, Example(valid.series, valid.intervals, "valid")]
+    assert "valid_loss" in ChattsDetector(CONFIG).fit(parts)
+
+
+def test_an_unfitted_detector_records_its_base_only(tmp_path: Path) -> None:
+    save_detector(ChattsDetector(), tmp_path / "base")
+    files = sorted(p.name for p in (tmp_path / "base").rglob("*") if p.is_file())
+    assert files == ["detector.json", "state.json"]
+    loaded = load_detector(tmp_path / "base")
+    assert np.array_equal(loaded.score(spiky()), ChattsDetector().score(spiky()))
+
+
+def test_a_foreign_base_is_refused(fitted: ChattsDetector, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    state, manifest = read_json(tmp_path / "state.json"), read_json(tmp_path / "detector.json")
+    state["base"]["sha256"] = "0" * 64
+    write_json(tmp_path / "state.json", state)
+    with pytest.raises(ModelFileError, match="changed after it was saved"):
+        ChattsDetector.load(tmp_path)
+    del manifest["files"]["state.json"]
+    write_json(tmp_path / "detector.json", manifest)
+    with pytest.raises(ModelFileError, match="stands on base"):
+        ChattsDetector.load(tmp_path)
+
+
+def test_pickles_in_the_directory_are_refused(fitted: ChattsDetector, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    (tmp_path / "adapter" / "adapter_model.bin").write_bytes(b"\x80\x04.")
+    with pytest.raises(ModelFileError):
+        ChattsDetector.load(tmp_path)
+
+
+def test_zero_steps_and_wrong_settings_are_errors() -> None:
+    lazy = ChattsDetector(ChattsConfig(finetune=FinetuneConfig(steps=0)))
+    with pytest.raises(DetectorError, match="steps is 0"):
+        lazy.fit(examples(2))
+    with pytest.raises(ConfigError, match="neighbours"):
+        ChattsConfig(neighbours=2.0)
+    with pytest.raises(ConfigError, match="objective"):
+        ChattsConfig(objective="luck")
