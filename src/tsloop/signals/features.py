@@ -56,7 +56,7 @@ def point_features(
         scaled = np.clip(robust_z(rest), -_CLIP, _CLIP)
         columns[f"{name}_z"] = scaled
         for width in (8, 32):
-            columns[f"{name}_rms{width}"] = np.sqrt(_mean(scaled**2, width))
+            columns[f"{name}_rms{width}"] = np.sqrt(np.maximum(_mean(scaled**2, width), 0.0))
     columns["flat"] = _flat_run(z)
     table = np.column_stack([np.asarray(c, dtype=np.float32) for c in columns.values()])
     return np.nan_to_num(table, copy=False), list(columns)
