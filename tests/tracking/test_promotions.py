@@ -111,9 +111,7 @@ def test_only_a_win_is_promoted(plain: ProjectBuilder) -> None:
     publish(plain, "it004", "it001", found=12)
     with pytest.raises(PromotionError, match=r"it002/chatts does not win .*undecided.*--force"):
         crowned(plain, "it002")
-    with pytest.raises(
-        PromotionError, match="it003/chatts does not win .*: lose"
-    ):
+    with pytest.raises(PromotionError, match=r"it003/chatts does not win .*: lose"):
         crowned(plain, "it003")
     assert crowned(plain, "it004").from_ == "it001/chatts"
     assert [entry.to for entry in history(plain.root)] == ["it001/chatts", "it004/chatts"]

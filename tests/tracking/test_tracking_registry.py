@@ -49,7 +49,7 @@ def aliases(store: Store) -> dict[str, str]:
 def test_every_model_is_a_version_of_its_run(
     builder: ProjectBuilder, open_project_store: Opener
 ) -> None:
-    builder.iteration("it001")
+    builder.iteration("it001", variants={"chatts": 0.6, "knn": 0.5})
     run_sync(builder)
     store = open_project_store(builder.root)
     assert versions(store) == {"1": "it001/chatts", "2": "it001/knn"}
@@ -66,7 +66,7 @@ def test_every_model_is_a_version_of_its_run(
 
 
 def test_aliases_follow_the_history(builder: ProjectBuilder, open_project_store: Opener) -> None:
-    builder.iteration("it001", variants={"chatts": 0.6})
+    builder.iteration("it001")
     run_sync(builder)
     store = open_project_store(builder.root)
     assert aliases(store) == {"challenger": "it001/chatts"}
@@ -87,7 +87,7 @@ def test_aliases_follow_the_history(builder: ProjectBuilder, open_project_store:
 def test_the_history_is_mirrored_on_the_version(
     builder: ProjectBuilder, open_project_store: Opener
 ) -> None:
-    builder.iteration("it001", variants={"chatts": 0.6})
+    builder.iteration("it001")
     crown(builder, "it001/chatts")
     run_sync(builder)
     version = open_project_store(builder.root).client.get_model_version_by_alias(
@@ -100,7 +100,7 @@ def test_the_history_is_mirrored_on_the_version(
 def test_a_retrained_model_does_not_inherit_the_title(
     builder: ProjectBuilder, open_project_store: Opener
 ) -> None:
-    builder.iteration("it001", variants={"chatts": 0.6})
+    builder.iteration("it001")
     crown(builder, "it001/chatts")
     run_sync(builder)
     builder.iteration("it001", variants={"chatts": 0.7}, weights="trained again")
@@ -114,7 +114,7 @@ def test_a_retrained_model_does_not_inherit_the_title(
 def test_a_champion_that_is_nowhere_is_a_problem(
     builder: ProjectBuilder, open_project_store: Opener
 ) -> None:
-    builder.iteration("it001", variants={"chatts": 0.6})
+    builder.iteration("it001")
     crown(builder, "it001/chatts")
     run_sync(builder)
     crown(builder, "it000/chatts", before="it001/chatts", sha="f" * 64)
@@ -124,7 +124,7 @@ def test_a_champion_that_is_nowhere_is_a_problem(
 
 
 def test_a_model_that_was_changed_is_not_registered(builder: ProjectBuilder) -> None:
-    builder.iteration("it001", variants={"chatts": 0.6})
+    builder.iteration("it001")
     path = builder.project.model("it001", "chatts") / "weights.txt"
     path.write_text("changed", encoding="utf-8")
     report = run_sync(builder)
@@ -133,7 +133,7 @@ def test_a_model_that_was_changed_is_not_registered(builder: ProjectBuilder) -> 
 
 
 def test_a_model_that_is_not_here_is_registered_later(builder: ProjectBuilder) -> None:
-    builder.iteration("it001", variants={"chatts": 0.6})
+    builder.iteration("it001")
     directory = builder.project.model("it001", "chatts")
     directory.rename(builder.root / "elsewhere")
     report = run_sync(builder)
@@ -146,7 +146,7 @@ def test_a_model_that_is_not_here_is_registered_later(builder: ProjectBuilder) -
 def test_a_version_whose_files_are_lost_is_registered_again(
     builder: ProjectBuilder, open_project_store: Opener
 ) -> None:
-    builder.iteration("it001", variants={"chatts": 0.6})
+    builder.iteration("it001")
     crown(builder, "it001/chatts")
     run_sync(builder)
     shutil.rmtree(builder.root / ".tsloop" / "mlartifacts")
@@ -170,7 +170,7 @@ def test_other_aliases_are_refused(alias: str) -> None:
 def test_our_aliases_are_ones_that_mlflow_takes(
     builder: ProjectBuilder, open_project_store: Opener
 ) -> None:
-    builder.iteration("it001", variants={"chatts": 0.6})
+    builder.iteration("it001")
     run_sync(builder)
     client = open_project_store(builder.root).client
     for alias in ALIASES:
@@ -213,7 +213,7 @@ def test_sources_on_a_server_must_lie_below_its_root(builder: ProjectBuilder) ->
 def test_a_planted_version_never_becomes_champion(
     builder: ProjectBuilder, open_project_store: Opener
 ) -> None:
-    builder.iteration("it001", variants={"chatts": 0.6})
+    builder.iteration("it001")
     crown(builder, "it001/chatts")
     store = open_project_store(builder.root)
     store.client.create_registered_model("tsloop")

@@ -12,7 +12,14 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tracking_project import ProjectBuilder, begin_run_and_die, open_fresh, record, write_runs
+from tracking_project import (
+    ProjectBuilder,
+    begin_run_and_die,
+    open_fresh,
+    record,
+    sync_project,
+    write_runs,
+)
 
 from tsloop.errors import ConfigError, TrackingError
 from tsloop.tracking.config import TrackingConfig, store_uri
@@ -214,6 +221,13 @@ def test_eight_sweep_jobs_share_one_parent(
     assert {run.run_id for run in children(store, parents[0].info.run_id)} == ids
 
 
+def test_four_syncs_at_once_write_everything_once(
+    builder: ProjectBuilder, workers: ProcessPoolExecutor
+) -> None:
+    builder.iteration("it001")
+    assert sorted(workers.map(sync_project, [str(builder.root)] * 4)) == [0, 0, 0, 3]
+
+
 # --- M13: a killed process ---------------------------------------------------------------------
 
 
@@ -235,7 +249,7 @@ def test_runs_of_a_killed_process_are_ended(
     assert close_orphans(store) == 0
 
     builder.iteration("it001")
-    assert sync(builder.root, TrackingConfig(), project_name="demo").runs_created == 5
+    assert sync(builder.root, TrackingConfig(), project_name="demo").runs_created == 3
 
 
 def test_runs_of_living_processes_and_other_machines_are_left_alone(
@@ -286,3 +300,15 @@ def test_a_store_of_an_older_mlflow_is_upgraded_and_keeps_its_runs(tmp_path: Pat
     with open_store(tmp_path, TrackingConfig(), "demo") as store:
         names = {experiment.name for experiment in store.client.search_experiments()}
         assert {"old one", "tsloop/demo"} <= names
+
+
+def test_a_store_of_a_newer_mlflow_is_left_alone(builder: ProjectBuilder) -> None:
+    database = builder.root / ".tsloop" / "mlflow.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'from_the_future'")
+    connection.close()
+    before = database.read_bytes()
+    with pytest.raises(TrackingError, match=r"newer MLflow \(from_the_future\)"):
+        open_store(builder.root, TrackingConfig(), "demo")
+    assert database.read_bytes() == before
+    assert sorted(path.name for path in database.parent.iterdir() if "tmp" in path.name) == []

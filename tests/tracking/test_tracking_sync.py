@@ -65,15 +65,15 @@ def content(store: Store) -> dict[str, Any]:
 def test_an_iteration_becomes_a_parent_run_with_children(
     builder: ProjectBuilder, open_project_store: Opener
 ) -> None:
-    builder.iteration("it001")
+    builder.iteration("it001", variants={"chatts": 0.6, "knn": 0.5})
     builder.lock("data/series", "data/datasets/it001", "data/simulated/gold.jsonl")
     commit = builder.commit()
     report = run_sync(builder)
-    assert (report.runs_created, report.versions_created, report.problems) == (5, 2, [])
+    assert (report.runs_created, report.versions_created, report.problems) == (4, 2, [])
 
     store = open_project_store(builder.root)
     found = all_runs(store)
-    assert sorted(found) == ["it001", "it001/chatts", "it001/knn", "it001/nothing", "it001/value"]
+    assert sorted(found) == ["it001", "it001/chatts", "it001/knn", "it001/nothing"]
     parent, child = found["it001"], found["it001/chatts"]
     assert parent.info.status == child.info.status == "FINISHED"
     assert parent.data.metrics["event_f1"] == 0.6
@@ -158,13 +158,13 @@ def test_an_empty_store_comes_back_the_same(
     run_sync(builder)
     store = open_project_store(builder.root)
     before = content(store)
-    assert len(before) == 10 + 2 + 4
+    assert len(before) == 6 + 2 + 2
     store.close()
     shutil.rmtree(builder.root / ".tsloop")
     (builder.root / ".tsloop").mkdir()
     shutil.copy(migrated_database, builder.root / ".tsloop" / "mlflow.db")
     report = run_sync(builder)
-    assert report.runs_created == 12
+    assert report.runs_created == 8
     assert content(open_project_store(builder.root)) == before
 
 
@@ -175,7 +175,7 @@ def test_a_store_is_rebuilt_in_place(builder: ProjectBuilder, open_project_store
     store = open_project_store(builder.root)
     before = content(store)
     report = run_sync(builder, rebuild=True)
-    assert (report.runs_created, report.versions_created) == (5, 2)
+    assert (report.runs_created, report.versions_created) == (3, 1)
     assert content(store) == before
 
 
@@ -186,11 +186,11 @@ def test_a_changed_iteration_gets_new_runs(
     run_sync(builder)
     builder.iteration("it001", variants={"chatts": 0.9}, weights="other", rank=16)
     report = run_sync(builder)
-    assert (report.runs_created, report.runs_superseded, report.versions_created) == (4, 1, 1)
+    assert (report.runs_created, report.runs_superseded, report.versions_created) == (3, 1, 1)
     store = open_project_store(builder.root)
     assert all_runs(store)["it001/chatts"].data.params["fits.detector.rank"] == "16"
     old = store.client.search_runs([store.experiment_id], "tags.`tsloop.current` = 'false'")
-    assert len(old) == 5
+    assert len(old) == 3
     new_id = all_runs(store)["it001"].info.run_id
     assert {run.data.tags["tsloop.superseded_by"] for run in old} == {new_id}
 
@@ -207,8 +207,8 @@ def test_committing_an_iteration_only_changes_its_tags(
     run_sync(builder)
     commit = builder.commit()
     report = run_sync(builder)
-    assert (report.runs_created, report.runs_superseded, report.runs_updated) == (0, 0, 5)
-    child = all_runs(open_project_store(builder.root))["it001/knn"]
+    assert (report.runs_created, report.runs_superseded, report.runs_updated) == (0, 0, 3)
+    child = all_runs(open_project_store(builder.root))["it001/chatts"]
     assert (child.data.tags["git.commit"], child.data.tags["git.dirty"]) == (commit, "false")
     assert not run_sync(builder).changed
 
@@ -232,7 +232,7 @@ def test_a_scorecard_on_other_gold_is_not_mixed_in(
     write_json(path, card)
     run_sync(builder)
     found = all_runs(open_project_store(builder.root))
-    assert sorted(found) == ["it001", "it001/chatts", "it001/knn"]
+    assert sorted(found) == ["it001", "it001/chatts"]
     assert found["it001/chatts"].data.metrics["event_f1"] == 0.6
     assert "event_f1.low" not in found["it001/chatts"].data.metrics
 
@@ -277,19 +277,19 @@ def test_an_interrupted_sync_is_finished_by_the_next(
     builder.iteration("it001")
     real = runs._fill
 
-    def break_at_knn(store: Store, run_id: str, spec: RunSpec) -> None:
-        if spec.name == "knn":
+    def break_at_the_baseline(store: Store, run_id: str, spec: RunSpec) -> None:
+        if spec.name == "nothing":
             raise OSError("no space left on device")
         real(store, run_id, spec)
 
-    monkeypatch.setattr(runs, "_fill", break_at_knn)
+    monkeypatch.setattr(runs, "_fill", break_at_the_baseline)
     with pytest.raises(OSError, match="no space"):
         run_sync(builder)
     monkeypatch.undo()
     store = open_project_store(builder.root)
     statuses = {r.info.run_name: r.info.status for r in store.client.search_runs(["1"])}
-    assert statuses == {"it001": "FAILED", "chatts": "FINISHED", "knn": "FAILED"}
-    assert run_sync(builder).runs_created == 5
+    assert statuses == {"it001": "FAILED", "chatts": "FINISHED", "nothing": "FAILED"}
+    assert run_sync(builder).runs_created == 3
     assert not run_sync(builder).changed
 
 
@@ -393,6 +393,10 @@ def test_a_thousand_steps_and_many_parameters_fit_in_batches(
         params={f"p{n}": str(n) for n in range(250)},
         metrics=tuple(Metric("loss", float(s), s) for s in range(2000)),
     )
+    calls = []
+    real = store.client.log_batch
+    store.client.log_batch = lambda *args, **kwargs: (calls.append(1), real(*args, **kwargs))
     run = store.client.get_run(write_run(store, spec))
+    assert len(calls) == 3 + 3  # M15: not one transaction per value
     assert len(run.data.params) == 250
     assert run.data.metrics["loss"] == 1999.0

@@ -12,6 +12,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -31,42 +32,67 @@ def sqlite_path(uri: str) -> Path | None:
 
 def make_database(database: Path, uri: str, artifact_root: str | None) -> None:
     """Build or upgrade the file where that is needed; afterwards it is complete and in WAL mode."""
-    from mlflow.store.db import utils
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     database.parent.mkdir(parents=True, exist_ok=True)
-    if _revision(database) != utils._get_latest_schema_revision():
-        temporary = database.with_name(f".{database.name}.tmp-{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        if _revision(database):
-            _copy_database(database, temporary)
-        engine = utils.create_sqlalchemy_engine(f"sqlite:///{temporary}")
-        try:
-            if temporary.exists():
-                utils._upgrade_db(engine)
-            else:
-                utils._initialize_tables(engine)
-        finally:
-            engine.dispose()
+    revision = _revision(database)
+    current = revision == _latest_revision()
+    if not current:
+        for leftover in database.parent.glob(f".{database.name}.tmp-*"):
+            leftover.unlink()
+        _build(database, revision)
         dispose(uri)
-        for leftover in (f"{database.name}-wal", f"{database.name}-shm"):
-            database.with_name(leftover).unlink(missing_ok=True)
-        temporary.replace(database)
     _use_wal(database)
-    # Makes MLflow's own default experiment, with artifacts here instead of in ./mlruns.
-    SqlAlchemyStore(uri, artifact_root or str(database.parent / "mlartifacts"))
+    if not current:
+        # Makes MLflow's own default experiment, with artifacts here instead of in ./mlruns.
+        SqlAlchemyStore(uri, artifact_root or str(database.parent / "mlartifacts"))
+
+
+def _build(database: Path, revision: str | None) -> None:
+    """Migrate a copy (or nothing at all) and put it in the place of the file."""
+    from alembic.util.exc import CommandError
+    from mlflow.store.db import utils
+
+    temporary = database.with_name(f".{database.name}.tmp-{os.getpid()}")
+    if revision:
+        _copy_database(database, temporary)
+    engine = utils.create_sqlalchemy_engine(f"sqlite:///{temporary}")
+    try:
+        if revision:
+            utils._upgrade_db(engine)
+        else:
+            utils._initialize_tables(engine)
+        engine.dispose()
+        for part in ("wal", "shm"):
+            database.with_name(f"{database.name}-{part}").unlink(missing_ok=True)
+        temporary.replace(database)
+    except CommandError as error:
+        raise TrackingError(
+            f"{database} was made by a newer MLflow ({revision}), which this one cannot read: "
+            f"{error}.",
+            hint="Install that MLflow, or delete the file and run: tsloop tracking sync",
+        ) from error
+    finally:
+        engine.dispose()
+        temporary.unlink(missing_ok=True)
+
+
+@cache
+def _latest_revision() -> str:
+    from mlflow.store.db import utils
+
+    return str(utils._get_latest_schema_revision())
 
 
 def check_database(database: Path) -> None:
-    from mlflow.store.db import utils
-
+    """What a worker asks: the file is there, and up to date."""
     revision = _revision(database)
     if revision is None:
         raise TrackingError(
             f"The MLflow store {database} does not exist yet, and a worker does not make one.",
             hint="Run once before starting workers: tsloop tracking sync",
         )
-    if revision != utils._get_latest_schema_revision():
+    if revision != _latest_revision():
         raise TrackingError(
             f"The MLflow store {database} was made by another version of MLflow ({revision}).",
             hint="Upgrade it with: tsloop tracking sync",
@@ -120,9 +146,9 @@ def dispose(uri: str) -> None:
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 
-    for cache in (Registry._engine_map, Tracking._engine_map):
-        if uri in cache:
-            cache[uri].dispose()
+    for engines in (Registry._engine_map, Tracking._engine_map):
+        if uri in engines:
+            engines[uri].dispose()
 
 
 @contextlib.contextmanager

@@ -68,8 +68,10 @@ def record_job(
     """Write the run of one finished sweep job from a worker process; returns its run id.
 
     The store must exist (the sweep's parent makes it by `sync`); a job that is already there is
-    not written again.
+    not written again. Empty where MLflow is switched off.
     """
+    if not config.enabled:
+        return ""
     project = Project(project_dir.resolve())
     with (
         mlflow_errors(config.uri),
