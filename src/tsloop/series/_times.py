@@ -17,7 +17,7 @@ from tsloop.series.raw import RawSeries
 
 __all__ = ["parse_times"]
 
-_OFFSET = r"[T ]\d{2}.*?(?P<offset>[Zz]|[+-]\d{2}(:?\d{2})?)$"
+_OFFSET = r"[T ]\d{2}.*?(?P<offset>[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _NUMBER = r"^-?\d+(\.\d+)?$"
 Times = npt.NDArray[np.int64]
 
@@ -28,9 +28,11 @@ def parse_times(
     """UTC nanoseconds, shape ``(n,)``, in the order found; the zone for readers; what was found."""
     column = raw.timestamps
     zone = raw.zone or config.zone
-    if column.null_count:
-        row = int(np.argmax(_mask(column.is_null())))
-        refuse(raw, row, raw.timestamp_column, "no timestamp", _NO_TIME)
+    empty = _mask(column.is_null())
+    if pa.types.is_string(column.type):
+        empty |= _mask(pc.equal(pc.utf8_trim_whitespace(column), "").fill_null(True))
+    if empty.any():
+        refuse(raw, int(np.argmax(empty)), raw.timestamp_column, "no timestamp", _NO_TIME)
     if pa.types.is_timestamp(column.type):
         zone = zone or (column.type.tz or "")
         times = np.array(column.cast(pa.timestamp("ns")).cast(pa.int64()), dtype=np.int64)
@@ -202,8 +204,8 @@ def _from_text(
             numbers = text.cast(pa.float64())
         return _from_numbers(raw, config, log, numbers)
     fmt = config.timestamp_format
-    aware = _aware(raw, config, log, text) if not fmt else "%z" in fmt
-    times = _parse(raw, text, fmt, aware)
+    aware = "%z" in fmt if fmt else _aware(raw, config, log, text)
+    times = _parse(raw, text if fmt else pc.utf8_upper(text), fmt, aware)
     if not aware:
         times = to_utc(raw, times, _need_zone(raw, zone), config, log)
     return times, {"found": "text"}

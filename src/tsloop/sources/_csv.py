@@ -135,7 +135,7 @@ def _first_line(path: Path, text: str, fmt: CsvFormat) -> tuple[list[str], str]:
             f"{path.name} has one column ({line[:40]!r}); a series needs a time and a value.",
             hint="Set source.delimiter if the columns are separated by another sign.",
         )
-    cells = next(csv.reader(io.StringIO(body), delimiter=delimiter))
+    cells = next(csv.reader(io.StringIO(body, newline=None), delimiter=delimiter))
     return cells, delimiter
 
 

@@ -27,14 +27,14 @@ class Kind:
 
 
 KINDS = {
-    "upward_spike": Kind(3.0, (1, 3), (6, 30)),
-    "downward_spike": Kind(2.5, (1, 3), (6, 30)),
-    "double_spike": Kind(1.5, (2, 6), (5, 20)),
-    "step_up": Kind(1.6, (12, 120), (5, 18)),
-    "step_down": Kind(1.6, (12, 120), (5, 18)),
+    "upward_spike": Kind(3.0, (1, 3), (8, 36)),
+    "downward_spike": Kind(2.5, (1, 3), (8, 36)),
+    "double_spike": Kind(1.5, (2, 6), (7, 28)),
+    "step_up": Kind(1.6, (12, 120), (6, 20)),
+    "step_down": Kind(1.6, (12, 120), (6, 20)),
     "gradual_drift": Kind(1.5, (60, 240), (7, 20)),
     "sudden_drift": Kind(1.3, (36, 150), (7, 20)),
-    "oscillation": Kind(1.5, (18, 110), (3, 9)),
+    "oscillation": Kind(1.5, (18, 110), (3.5, 10)),
     "variance_change": Kind(1.4, (30, 150), (2.5, 6)),
     "frequency_change": Kind(6.0, (48, 160), (1.7, 2.6)),
     "contextual": Kind(2.2, (24, 72)),

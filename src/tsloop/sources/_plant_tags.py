@@ -101,7 +101,7 @@ class TagModel:
         if fault.label == "contextual":  # the lag carries it on for a while
             end = min(end + self.clock.rows(3 * self.tag.lag_min / 60), limit)
         change = float(np.abs(after[start : end + 1] - before[start : end + 1]).max())
-        needed = {"clipping": 1.5, "variance_change": 2.0}.get(fault.label, 4.0)
+        needed = {"clipping": 2.0, "variance_change": 2.0, "contextual": 7.0}.get(fault.label, 4.0)
         if change < needed * scale:
             return None
         if fault.label == "variance_change":

@@ -222,14 +222,18 @@ class FolderSource(Source):
         parts = Path(file).parts
         outside = Path(file).is_absolute() or ".." in parts or "\0" in file or "\\" in file
         path = self.root / file
-        if not outside and not self.config.follow_links and path.exists():
-            outside = not path.resolve().is_relative_to(self.root.resolve())
+        try:
+            if not outside and not self.config.follow_links and path.exists():
+                outside = not path.resolve().is_relative_to(self.root.resolve())
+            missing = not outside and not path.is_file()
+        except OSError as error:
+            raise SourceError(f"{file[:80]!r} cannot be opened: {error.strerror}.") from error
         if outside:
             raise SourceError(
                 f"{file!r} leads out of {self.config.path}.",
                 hint="Use a path inside, or set source.follow_links=true if it is a link of yours.",
             )
-        if not path.is_file():
+        if missing:
             raise SourceError(f"{file!r} does not exist in {self.config.path}.")
         return path
 

@@ -65,6 +65,11 @@ class PlantConfig:
         for key, value in positive.items():
             if not value > 0:
                 raise ConfigError(f"source.{key}={value} is not positive.", hint="Set it above 0.")
+        if self.n_rows < 48:
+            raise ConfigError(
+                f"source.days={self.days} at source.step_s={self.step_s} gives {self.n_rows} rows.",
+                hint="Simulate at least 48 rows.",
+            )
         for key in ("clean_share", "gold_share"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ConfigError(
@@ -84,6 +89,11 @@ class PlantConfig:
             raise ConfigError(
                 f"source.start={self.start!r} has no UTC offset.", hint="Add one, such as +08:00."
             )
+
+    @property
+    def n_rows(self) -> int:
+        """Samples of each tag."""
+        return round(self.days * 86_400 / self.step_s)
 
 
 class PlantSource(Source):
@@ -173,12 +183,11 @@ def _is_gold(unit: int, share: float) -> bool:
 
 def _clock(config: PlantConfig) -> tuple[Clock, Any]:
     """Rows in local hours since a Monday midnight, and their epoch seconds."""
-    n_rows = round(config.days * 86_400 / config.step_s)
     first = datetime.datetime.fromisoformat(config.start)
-    epoch_s = int(first.timestamp()) + config.step_s * np.arange(n_rows, dtype=np.int64)
+    epoch_s = int(first.timestamp()) + config.step_s * np.arange(config.n_rows, dtype=np.int64)
     local = first.astimezone(zoneinfo.ZoneInfo(config.zone))
     since_monday = 24 * local.weekday() + local.hour + local.minute / 60 + local.second / 3600
-    hours = since_monday + np.arange(n_rows) * config.step_s / 3600
+    hours = since_monday + np.arange(config.n_rows) * config.step_s / 3600
     return Clock(config.step_s / 60, hours), epoch_s
 
 
