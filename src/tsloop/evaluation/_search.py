@@ -17,15 +17,15 @@ from tsloop.evaluation.decision import Runs, Scores, join_runs, runs_above
 from tsloop.evaluation.matching import match_arrays
 from tsloop.intervals import Interval
 
-__all__ = ["EDGES", "FOUND", "PREDICTED", "Pool", "Setting"]
+__all__ = ["EDGES", "FLAGGED", "FOUND", "PREDICTED", "Pool", "Setting"]
 
 Setting = tuple[float, float, int, int]
 """``hi``, ``lo / hi``, ``merge_gap``, ``min_length``."""
 
 Rows = npt.NDArray[np.int64]
 
-FOUND, PREDICTED, EDGES = range(3)
-"""Columns of the counts: matched events, predicted events, edges to move."""
+FOUND, PREDICTED, EDGES, FLAGGED = range(4)
+"""Columns of the counts: matched events, predicted events, edges to move, rows in predictions."""
 
 QUIET = -1.0
 
@@ -75,6 +75,16 @@ class Pool:
         return len(self.t_start)
 
     @property
+    def n_rows(self) -> int:
+        """Number of rows of all series."""
+        return int((self.scores != QUIET).sum())
+
+    @property
+    def n_true_rows(self) -> int:
+        """Number of rows in true events; a row of two events counts twice."""
+        return int((self.t_end - self.t_start + 1).sum())
+
+    @property
     def largest(self) -> float:
         """The largest score, or `QUIET` without a row."""
         return float(self.scores.max())
@@ -93,8 +103,8 @@ class Pool:
         return np.asarray(self.scores[outside])
 
     def counts(self, settings: Sequence[Setting]) -> Rows:
-        """Shape ``(len(settings), 3)``: found, predicted, edges to move."""
-        table = np.zeros((len(settings), 3), dtype=np.int64)
+        """Shape ``(len(settings), 4)``: found, predicted, edges to move, rows in predictions."""
+        table = np.zeros((len(settings), 4), dtype=np.int64)
         level, runs = np.nan, _no_runs()
         for row, (hi, ratio, gap, length) in enumerate(settings):
             if hi * ratio != level:
@@ -103,7 +113,7 @@ class Pool:
             starts, ends, _ = join_runs(runs, hi, gap, length)
             t, p = match_arrays(self.t_start, self.t_end, starts, ends)
             edges = _edges_off(self.t_start[t], self.t_end[t], starts[p], ends[p])
-            table[row] = len(t), len(starts), edges
+            table[row] = len(t), len(starts), edges, (ends - starts + 1).sum()
         return table
 
 

@@ -16,9 +16,9 @@ Rules, recorded in ``Decision.rule``
 The best setting on a few labels is a matter of luck, so it is not taken. Every setting within
 ``CAUTION / sqrt(events)`` of the best counts as equally good, and of those the one nearest to the
 label-free rule is chosen: few labels move the rule a little, many move it all the way. A setting
-that is worth less than silence (objective below 0) is never chosen. Measured on seven public
-collections with 2 to 40 labelled series, this halves the spread of the F1 between draws against
-taking the best, at a higher mean; and adding the clicks to the objective costs no F1.
+that is not worth more than silence (objective 0) is never chosen. Against taking the best, measured
+on seven public collections with 2 to 40 labelled series and three kinds of scores, this raises the
+mean event-F1 by 0.01 to 0.05 and narrows its spread between draws, for about the same clicks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsloop.errors import EvaluationError
-from tsloop.evaluation._search import EDGES, FOUND, PREDICTED, Pool, Setting
+from tsloop.evaluation._search import EDGES, FLAGGED, FOUND, PREDICTED, Pool, Setting
 from tsloop.evaluation.decision import Decision, Scores
 from tsloop.intervals import Interval
 
@@ -57,6 +57,8 @@ LABEL_FREE_RATIO = 0.6
 LABEL_FREE_GAP = 10
 MAX_FLAGGED_SHARE = 0.1
 """Anomalies are rare: a label-free rule that flags more rows than this is raised."""
+MAX_FLAGGED_TIMES = 3.0
+"""A fitted rule may flag that share, or this many times the rows of the true events."""
 
 RATIOS = (1.0, 0.8, 0.6, 0.4)
 GAPS = (0, 3, 10, 30)
@@ -189,13 +191,17 @@ def _choose(
     settings = [(h, r, g, m) for h in levels for r in RATIOS for g in GAPS for m in LENGTHS]
     counts = pool.counts(settings)
     # One way to be silent is enough: a level above everything seen, not a length that nothing has.
-    kept = np.flatnonzero(counts[:, PREDICTED] > 0).tolist()
+    # And one interval over a whole series finds an event in it, but tells nobody anything.
+    most = max(MAX_FLAGGED_SHARE * pool.n_rows, MAX_FLAGGED_TIMES * pool.n_true_rows)
+    speaks = (counts[:, PREDICTED] > 0) & (counts[:, FLAGGED] <= most)
+    kept = np.flatnonzero(speaks).tolist()
     settings = [settings[i] for i in kept] + [(levels[-1], 1.0, 0, 1)]
-    counts = np.concatenate((counts[kept], np.zeros((1, 3), dtype=np.int64)))
+    counts = np.concatenate((counts[kept], np.zeros((1, counts.shape[1]), dtype=np.int64)))
     worth = _objective(counts, pool.n_events, objective)
-    best = float(worth.max())
-    enough = max(best - CAUTION / np.sqrt(max(pool.n_events, 1)), min(best, 0.0))
-    near = np.flatnonzero(worth >= enough)
+    enough = worth.max() - CAUTION / np.sqrt(max(pool.n_events, 1))
+    near = np.flatnonzero((worth >= enough) & (worth > 0.0))
+    if not len(near):
+        near = np.array([len(settings) - 1])
     distance = _distance([settings[i] for i in near.tolist()], _setting(prior))
     # Equally far: the better one; still equal: the smaller gap and length, which come first.
     hi, ratio, gap, length = settings[near[np.lexsort((-worth[near], distance))[0]]]
@@ -206,13 +212,15 @@ def _levels(pool: Pool, n_grid: int, prior: float) -> list[float]:
     """Levels for ``hi``: where events peak, where normal rows end, a grid, the prior, silence."""
     part = max(1, n_grid // 3)
     normal = pool.normal_scores()
-    candidates = [np.linspace(0.1, 0.95, part), np.array([prior])]
-    if pool.n_events:
-        candidates.append(np.quantile(pool.event_peaks(), np.linspace(0.02, 0.98, part)))
+    candidates = [
+        np.linspace(0.1, 0.95, part),
+        np.array([prior]),
+        np.quantile(pool.event_peaks(), np.linspace(0.02, 0.98, part)),
+    ]
     if len(normal):
         candidates.append(np.quantile(normal, 1.0 - np.geomspace(0.1, 2e-4, part)))
     # Between the largest score ever seen and 1: nothing seen so far would be called an event.
-    silent = (1.0 + max(pool.largest, 0.0)) / 2.0
+    silent = max((1.0 + pool.largest) / 2.0, float(np.nextafter(pool.largest, np.inf)))
     levels = np.unique(np.round(np.concatenate(candidates), 6))
     return [*levels[(levels > 0.0) & (levels < silent)].tolist(), silent]
 

@@ -29,6 +29,8 @@ from tsloop.evaluation.scorecard import Scorecard, count_table
 __all__ = ["GateConfig", "Verdict", "evaluate_gate"]
 
 INCUMBENT = "incumbent"
+POWER = 0.8
+"""The chance to decide that the named number of further groups has to give."""
 NEVER = 10_000
 """Where more groups than this would be needed, no number of groups is named."""
 
@@ -187,8 +189,8 @@ def _decide(
 ) -> tuple[str, str]:
     name = config.metric
     if estimate.value is None:
-        why = challenger.undefined.get(name, "undefined for the other side")
-        return "undecided", f"{name} is {why}." if why.startswith("un") else f"{name}: {why}."
+        why = challenger.undefined.get(name, f"undefined for the {against}")
+        return "undecided", f"{name} cannot be compared: {why}."
     change = f"{name} {estimate.value:+.3f} against the {against}"
     if estimate.low is None or estimate.high is None:
         few = f"only {estimate.n_groups} of at least {config.min_groups} gold groups"
@@ -216,14 +218,16 @@ def _baseline_ahead(
 
 
 def _more_groups(estimate: Estimate, config: GateConfig) -> int | None:
-    """How many more groups would shrink the interval away from ``min_delta``, all else equal."""
+    """How many more groups would move the interval off ``min_delta``, if the difference is real."""
     missing = max(0, config.min_groups - estimate.n_groups)
     if estimate.value is None or estimate.std_error is None:
         return missing or None
     distance = abs(estimate.value - config.min_delta)
     if distance < 1e-9:
         return missing or None
-    reach = NormalDist().inv_cdf(0.5 + config.confidence / 2.0) * estimate.std_error
+    normal = NormalDist()
+    reach = normal.inv_cdf(0.5 + config.confidence / 2.0) + normal.inv_cdf(POWER)
+    reach *= estimate.std_error
     needed = math.ceil(estimate.n_groups * (reach / distance) ** 2)
     more = max(needed - estimate.n_groups, missing, 1)
     return more if more <= NEVER else None
