@@ -23,6 +23,7 @@ _MLFLOW_DEFAULTS: dict[str, str] = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     # The server would start seven more worker processes that nothing here uses.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",
 }
 
