@@ -101,7 +101,7 @@ def _labels(project: Project, iteration: str) -> str:
 def _job_key(
     project: Project, detector: Mapping[str, Any], sweep: SweepConfig, labels: str, seed: int
 ) -> str:
-    snapshot = read_json(project.snapshot(labels) / "snapshot.json")["sha256"]
+    snapshot = read_json(project.snapshot(labels) / "snapshot.json")["annotations_sha256"]
     decides = [detector, sweep.folds, sweep.n_bootstrap, seed, snapshot]
     return hashlib.sha256(dump_json({"job": decides}).encode()).hexdigest()[:12]
 

@@ -1,4 +1,4 @@
-"""Turn plain mappings into frozen dataclasses, strictly: unknown keys and wrong types are errors."""
+"""Plain mappings into frozen dataclasses, strictly: unknown keys and wrong types are errors."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +8,9 @@ from hypothesis import strategies as st
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis, Detection, Interval, Status, from_mask, merge_close, to_mask
 
-spans = st.tuples(st.integers(0, 200), st.integers(0, 40)).map(lambda t: Interval(t[0], t[0] + t[1]))
+spans = st.tuples(st.integers(0, 200), st.integers(0, 40)).map(
+    lambda t: Interval(t[0], t[0] + t[1])
+)
 
 
 @given(st.lists(st.booleans(), max_size=80))
@@ -16,11 +20,13 @@ def test_mask_and_intervals_are_inverse(bits: list[bool]) -> None:
 
 
 @given(st.lists(spans, max_size=12), st.integers(0, 10))
-def test_merging_covers_the_same_rows_and_leaves_wider_gaps(items: list[Interval], gap: int) -> None:
+def test_merging_covers_the_same_rows_and_leaves_wider_gaps(
+    items: list[Interval], gap: int
+) -> None:
     merged = merge_close(items, gap)
     covered = to_mask(items, 300)
     assert (to_mask(merged, 300) | ~covered).all()
-    for left, right in zip(merged, merged[1:], strict=False):
+    for left, right in itertools.pairwise(merged):
         assert right.start - left.end - 1 > gap
 
 

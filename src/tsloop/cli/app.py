@@ -72,7 +72,9 @@ def configure(
         typer.Argument(help="Hydra overrides: group=choice, key=value, +group@variants.x=y, ~…"),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Forget all stored choices.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="List groups and choices; change nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="List groups and choices; change nothing.")
+    ] = False,
 ) -> None:
     """Choose settings; writes params.yaml, which dvc repro reads."""
     from tsloop.config.params import configure as write_params
@@ -102,7 +104,9 @@ def status() -> None:
 
 @app.command()
 def repro(
-    targets: Annotated[list[str] | None, typer.Argument(help="Stages, as fit@it003-chatts.")] = None,
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="Stages, as fit@it003-chatts.")
+    ] = None,
 ) -> None:
     """`dvc repro` with this environment, one at a time per project."""
     from tsloop.loop.manager import IterationManager

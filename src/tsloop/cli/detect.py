@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,28 +25,44 @@ def detect(
     zone: Annotated[str, typer.Option(help="Time zone of stamps that name none.")] = "UTC",
 ) -> None:
     """Find anomalies in new data; writes detections.csv and a picture per series."""
-    from rich.progress import track
-
-    from tsloop.loop.inference import detections_rows, read_series, write_rows
+    from tsloop.execution.progress import stage_progress
+    from tsloop.loop.inference import read_series
     from tsloop.report.picture import detection_png
+    from tsloop.tracking.serving import OUTPUT_COLUMNS, detection_rows
 
     detector, said = _detector(model)
     typer.echo(said)
-    rows, failed = [], 0
+    rows: list[dict[str, object]] = []
+    failed = 0
     out.mkdir(parents=True, exist_ok=True)
-    for series in track(list(read_series(data, zone=zone)), description="detecting"):
-        found, scores = detector.analyse(series)
-        failed += found.status == "failed"
-        rows += detections_rows(series, found)
-        if pictures:
-            name = re.sub(r"[^\w.-]+", "_", series.id)
-            detection_png(series, found, scores, out / f"{name}.png", "en")
+    found_series = list(read_series(data, zone=zone))
+    with stage_progress("detect") as progress:
+        for number, series in enumerate(found_series, start=1):
+            found, scores = detector.analyse(series)
+            failed += found.status == "failed"
+            rows += detection_rows(series, found)
+            progress(number, len(found_series), series.id)
+            if pictures:
+                name = re.sub(r"[^\w.-]+", "_", series.id)
+                detection_png(series, found, scores, out / f"{name}.png", "en")
     table = out / "detections.csv"
-    write_rows(table, rows)
+    with table.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, OUTPUT_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    for row in rows[:20]:
+        typer.echo(_line(row))
     typer.echo(f"{len(rows)} rows in {table}" + (f", pictures in {out}/" if pictures else ""))
     if failed:
         typer.echo(f"{failed} series could not be scored; their reason is in {table}.", err=True)
         raise typer.Exit(1)
+
+
+def _line(row: dict[str, object]) -> str:
+    if row["status"] != "ok":
+        return f"{row['series_id']}: {row['status']} {row['reason'] or ''}".rstrip()
+    span = f"{row['t_start']} … {row['t_end']}"
+    return f"{row['series_id']}: {span}  {row['label']}  {row['reason'] or ''}".rstrip()
 
 
 def _detector(model: str) -> tuple[Detector, str]:
@@ -65,7 +82,7 @@ def _detector(model: str) -> tuple[Detector, str]:
     chosen = model or (current_champion(project.root) if project else None)
     if project is None or not chosen:
         if model:
-            raise DetectorError(f"There is no model {model!r} here.", hint="Give a model directory.")
+            raise DetectorError(f"There is no model {model!r} here.", hint="Give a directory.")
         detector = build({"_target_": "tsloop.detectors.chatts.ChattsDetector"})
         return detector, "No champion yet: using the embedded base, which no label has taught."
     iteration, _, variant = chosen.partition("/")

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Create, list, show, train, archive and delete iterations.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create, list, show, train, archive and delete iterations.", no_args_is_help=True
+)
 
 
 def _manager() -> IterationManager:

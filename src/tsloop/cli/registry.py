@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["promote", "rollback", "sync_project", "tracking_app"]
 
-tracking_app = typer.Typer(help="MLflow: synchronise it with the project, open it.", no_args_is_help=True)
+tracking_app = typer.Typer(
+    help="MLflow: synchronise it with the project, open it.", no_args_is_help=True
+)
 
 
 @tracking_app.command()

@@ -36,7 +36,13 @@ def next_step(iterations: list[tuple[str, State, str]]) -> str:
     for name, state, failure in iterations:
         if failure:
             return f"{name} failed: {failure}. After mending it: dvc repro"
-        if state in (State.CREATED, State.DATA_READY, State.TRAINING, State.TRAINED, State.INFERRING):
+        if state in (
+            State.CREATED,
+            State.DATA_READY,
+            State.TRAINING,
+            State.TRAINED,
+            State.INFERRING,
+        ):
             return f"Next: dvc repro (brings {name} from {state} on)"
         if state is State.ANNOTATING:
             return f"Next: label the series of {name}; its journal is data/labels/{name}.jsonl"

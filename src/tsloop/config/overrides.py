@@ -62,9 +62,7 @@ class StoredOverrides:
         if override.is_delete():
             if self.additions.pop(key, None) is None:
                 self.choices[key] = None
-        elif override.is_add():
-            self.additions[key] = str(override.value())
-        elif key in self.additions:
+        elif override.is_add() or key in self.additions:
             self.additions[key] = str(override.value())
         else:
             self.choices[key] = None if override.value() is None else str(override.value())

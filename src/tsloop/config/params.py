@@ -84,9 +84,7 @@ def write_iterations(project: Project, iterations: Mapping[str, IterationSpec]) 
     write_text_atomic(path, _ITERATIONS + _dump(declared))
 
 
-def configure(
-    project: Project, overrides: Sequence[str] = (), *, reset: bool = False
-) -> list[str]:
+def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = False) -> list[str]:
     """Take in overrides, unroll the pipeline, write ``params.yaml``; returns what changed.
 
     Nothing is written unless the whole result composes and passes the schema.
@@ -190,7 +188,7 @@ def _unroll(
 
 
 def _make_portable(values: dict[str, Any], project: Project) -> None:
-    """Absolute paths become relative to the project, or to ``$TSLOOP_DATA`` where they lie in it."""
+    """Absolute paths become relative to the project, or to ``$TSLOOP_DATA`` that holds them."""
     source = values.get("source")
     if not isinstance(source, dict) or not isinstance(source.get("path"), str):
         return

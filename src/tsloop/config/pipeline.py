@@ -185,9 +185,7 @@ class _Unroller:
         name, leaf = spec.name, spec.name not in self.parents
         journal = f"data/{'simulated' if self.simulated else 'labels'}/{name}.jsonl"
         gold = f"data/{'simulated' if self.simulated else 'labels'}/gold.jsonl"
-        parent_labels = (
-            NOTHING_YET if spec.parent == BASE else f"data/snapshots/{spec.parent}"
-        )
+        parent_labels = NOTHING_YET if spec.parent == BASE else f"data/snapshots/{spec.parent}"
         if self.simulated:
             self.out.annotations[name] = {
                 "queue": f"data/queues/{spec.parent}.jsonl",

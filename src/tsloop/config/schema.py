@@ -130,7 +130,7 @@ PIPELINE_KEYS = (
     "queues",
     "publications",
 )
-"""Keys that tsloop writes itself (``conf/project/pipeline.yaml``); DVC unrolls its stages over them."""
+"""Keys that tsloop writes (``conf/project/pipeline.yaml``); DVC unrolls its stages over them."""
 
 _ENVIRONMENT = re.compile(r"\$\{oc\.env:([A-Za-z_][A-Za-z0-9_]*)(?:,([^}]*))?\}")
 
@@ -138,7 +138,9 @@ _ENVIRONMENT = re.compile(r"\$\{oc\.env:([A-Za-z_][A-Za-z0-9_]*)(?:,([^}]*))?\}"
 def section(params: Mapping[str, Any], key: str) -> Any:
     """The dataclass instance of one section of ``params.yaml``."""
     if key not in params:
-        raise ConfigError(f"params.yaml has no key {key!r}.", hint="Write it with: tsloop configure")
+        raise ConfigError(
+            f"params.yaml has no key {key!r}.", hint="Write it with: tsloop configure"
+        )
     return from_mapping(_load(SECTIONS[key]), resolve_environment(params[key], key), key)
 
 

@@ -152,9 +152,7 @@ def _scorecard(
     return Scorecard.of(scores, n_bootstrap=n_bootstrap, seed=seed)
 
 
-def _curve(
-    store: SeriesStore, gold: GoldSet, directory: Path
-) -> list[tuple[float, float, float]]:
+def _curve(store: SeriesStore, gold: GoldSet, directory: Path) -> list[tuple[float, float, float]]:
     """Threshold, precision, recall over the rows of all gold series that have scores."""
     masks, scores = [], []
     found = read_all_scores(directory)

@@ -24,7 +24,9 @@ def read_series(path: Path, **settings: object) -> Iterator[Series]:
     from tsloop.typed import from_mapping
 
     if not path.exists():
-        raise SourceError(f"{path} does not exist.", hint="Give a CSV or parquet file, or a folder.")
+        raise SourceError(
+            f"{path} does not exist.", hint="Give a CSV or parquet file, or a folder."
+        )
     folder, pattern = (path, None) if path.is_dir() else (path.parent, path.name)
     values: dict[str, object] = {"path": str(folder), **settings}
     if pattern:

@@ -186,9 +186,7 @@ class IterationManager:
             key=f"train {iteration_id}",
         )
 
-    def run_inference(
-        self, iteration_id: str, data_path: Path, variant: str = ""
-    ) -> list[Result]:
+    def run_inference(self, iteration_id: str, data_path: Path, variant: str = "") -> list[Result]:
         """Run an iteration's model over a CSV file or a folder of them."""
         from tsloop.detectors.files import load_detector
         from tsloop.loop.inference import read_series
@@ -219,7 +217,8 @@ class IterationManager:
         iterations = read_iterations(self.project)
         archived = [name for name, spec in iterations.items() if spec.archived]
         parents = {spec.parent for spec in iterations.values() if not spec.archived}
-        protected = parents | ever_champion(self.project.root) | set(archived[-keep:] if keep else ())
+        newest = set(archived[-keep:] if keep else ())
+        protected = newest | parents | ever_champion(self.project.root)
         removed = []
         for name in archived:
             if name in protected:

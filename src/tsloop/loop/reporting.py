@@ -7,7 +7,7 @@ from typing import Any
 
 from tsloop.annotations.gold import GoldSet
 from tsloop.detectors.predictions import read_all_scores, read_detections
-from tsloop.files import read_json, read_jsonl
+from tsloop.files import read_json, read_jsonl, sha256_file, sha256_tree
 from tsloop.labels import LabelSet
 from tsloop.loop.assess import Assessment
 from tsloop.project import Project
@@ -36,6 +36,7 @@ def build_report(
     primary = params["evaluations"][name]["primary"]
     snapshot = read_json(project.snapshot(name) / "snapshot.json")
     version = assessment.gold["version"]
+    fits = {v: params["fits"][f"{name}-{v}"] for v in assessment.variants}
     data = ReportData(
         iteration=name,
         parent=parent,
@@ -44,9 +45,9 @@ def build_report(
         variants=assessment.variants,
         baselines=assessment.baselines,
         parent_scorecards={
-            f"{parent}/{variant}": card for variant, card in assessment.parents.items()
+            _model_name(fits[variant]): card for variant, card in assessment.parents.items()
         },
-        verdicts=_verdicts(name, parent, assessment),
+        verdicts=_verdicts(name, fits, assessment),
         history=[
             HistoryPoint(
                 point["iteration"],
@@ -73,17 +74,30 @@ def build_report(
         gold=assessment.gold,
         gold_version=version,
         lineage=_lineage(project, name, params, assessment),
-        hashes={"snapshot": snapshot["annotations_sha256"], "gold": assessment.gold["sha256"]},
-        config={
-            variant: params["fits"][f"{name}-{variant}"]["detector"]
-            for variant in assessment.variants
+        hashes={
+            "series": sha256_file(project.series / "manifest.json"),
+            "snapshot": snapshot["annotations_sha256"],
+            "dataset": sha256_tree(project.dataset(name)),
+            "gold": assessment.gold["sha256"],
+            **{
+                f"model/{variant}": sha256_tree(project.model(name, variant))
+                for variant in assessment.variants
+            },
         },
+        config={variant: entry["detector"] for variant, entry in fits.items()},
         label_set=label_set,
     )
     return render_report(data)
 
 
-def _verdicts(name: str, parent: str, assessment: Assessment) -> dict[str, Verdict]:
+def _model_name(fit: Mapping[str, Any]) -> str:
+    """``it002/chatts`` for ``models/it002/chatts``."""
+    return str(fit["parent_model"]).removeprefix("models/")
+
+
+def _verdicts(
+    name: str, fits: Mapping[str, Mapping[str, Any]], assessment: Assessment
+) -> dict[str, Verdict]:
     verdicts = {}
     for variant, verdict in assessment.verdicts.items():
         own, other = assessment.variants[variant], assessment.parents.get(variant)
@@ -91,7 +105,7 @@ def _verdicts(name: str, parent: str, assessment: Assessment) -> dict[str, Verdi
         verdicts[f"{name}/{variant}"] = Verdict(
             outcome=str(verdict.result) if other else "first",
             candidate=f"{name}/{variant}",
-            reference=f"{parent}/{variant}" if other else "",
+            reference=_model_name(fits[variant]) if other else "",
             metric=metric,
             value=own.metrics.get(metric, float("nan")),
             interval=own.intervals.get(metric),
@@ -123,7 +137,13 @@ def _cases(
     directory = project.predictions(name, variant)
     scores = read_all_scores(directory)
     return select_cases(
-        store, gold.records, read_detections(directory), scores.get, limit=limit, variant=variant
+        store,
+        gold.records,
+        read_detections(directory),
+        scores.get,
+        limit=limit,
+        variant=variant,
+        threshold=read_json(directory / "decision.json")["hi"],
     )
 
 
@@ -147,7 +167,7 @@ def _lineage(
     for variant in assessment.variants:
         card = read_json(project.model(name, variant) / "detector.json")
         lineage[variant] = {
-            "parent": params["fits"][f"{name}-{variant}"]["parent_model"],
+            "parent": _model_name(params["fits"][f"{name}-{variant}"]),
             "seed": params["fits"][f"{name}-{variant}"]["seed"],
             "decision": card["decision"],
             "files": card["files"],

@@ -96,9 +96,7 @@ def _history(context: StageContext, assessment: Assessment) -> list[dict[str, An
         else:
             parent = entry["parent"]
             history += [_point(parent, name, card) for name, card in assessment.parents.items()]
-    return history + [
-        _point(context.key, name, card) for name, card in assessment.variants.items()
-    ]
+    return history + [_point(context.key, name, card) for name, card in assessment.variants.items()]
 
 
 def _point(iteration: str, variant: str, card: Any) -> dict[str, Any]:
@@ -116,9 +114,7 @@ def _write_curves(path: Path, assessment: Assessment) -> None:
     writer.writerow(["variant", "recall", "precision", "threshold"])
     for variant, points in assessment.curves.items():
         for threshold, precision, recall in points:
-            writer.writerow(
-                [variant, f"{recall:.6f}", f"{precision:.6f}", f"{threshold:.6f}"]
-            )
+            writer.writerow([variant, f"{recall:.6f}", f"{precision:.6f}", f"{threshold:.6f}"])
     write_text_atomic(path, stream.getvalue())
 
 
