@@ -16,7 +16,7 @@ from tsloop.detectors.base import Progress, no_progress
 from tsloop.detectors.common import LocatingDetector, usable_values
 from tsloop.detectors.factory import check_at_least, check_choice
 from tsloop.detectors.sampling import group_folds, sample_rows
-from tsloop.detectors.trees import MAX_LEAVES, TreeTable
+from tsloop.detectors.trees import MAX_LEAVES, Bins, TreeTable
 from tsloop.errors import ConfigError, DetectorError, ModelFileError, TsloopError
 from tsloop.evaluation.points import auc_pr
 from tsloop.evaluation.thresholds import OBJECTIVES
@@ -177,6 +177,8 @@ class BoostingDetector(LocatingDetector):
             return None
         from sklearn.ensemble import HistGradientBoostingClassifier
 
+        bins = Bins.of(rows.features)
+        codes = bins.codes(rows.features)
         model = HistGradientBoostingClassifier(
             max_iter=config.trees,
             max_leaf_nodes=config.leaves,
@@ -186,10 +188,10 @@ class BoostingDetector(LocatingDetector):
             max_features=config.feature_share,
             early_stopping=False,
             random_state=seed,
-        ).fit(rows.features, rows.anomalous, sample_weight=rows.weights)
-        trees = TreeTable.from_sklearn(model, rows.features.shape[1])
-        check = rows.features[:256]
-        if not np.allclose(trees.probability(check), model.predict_proba(check)[:, 1], atol=1e-9):
+        ).fit(codes, rows.anomalous, sample_weight=rows.weights)
+        trees = TreeTable.from_sklearn(model, bins)
+        ours, theirs = trees.probability(rows.features[:256]), model.predict_proba(codes[:256])
+        if not np.allclose(ours, theirs[:, 1], rtol=0.0, atol=1e-9):
             raise DetectorError(
                 "The exported trees do not predict what scikit-learn's model does.",
                 hint="Install the scikit-learn version of the constraints file.",
