@@ -13,7 +13,7 @@ from tsloop.annotations.dataset import SplitConfig, build_dataset, check_leaks, 
 from tsloop.annotations.gold import append_gold, read_gold
 from tsloop.annotations.journal import write_journal
 from tsloop.annotations.snapshot import Snapshot, build_snapshot, read_snapshot
-from tsloop.annotations.split import MIN_ROWS, seeded_unit, split_records, time_cut
+from tsloop.annotations.split import MIN_ROWS, split_records, time_cut
 from tsloop.errors import AnnotationError, ConfigError, LabelSetError, LeakError
 from tsloop.files import sha256_file, sha256_tree
 from tsloop.intervals import Interval
@@ -82,35 +82,91 @@ def test_a_split_by_group_is_whole_and_has_events_on_both_sides(events, share, s
     series = {group: make_series(group, group=group) for group in events}
     records = {group: label(series[group], count) for group, count in sorted(events.items())}
     groups = {group: group for group in events}
-    split = split_records(records, groups, SplitConfig(valid_share=share), seed)
+    origin = dict.fromkeys(events, "it001")
+    config = SplitConfig(valid_share=share)
+    split = split_records(records, groups, origin, config, seed)
     assert {s.record.series_id for s in split.stretches} == set(events)
+    enough = len(events) >= 2 and sum(events.values()) >= 5
+    half = max(events.values()) <= sum(events.values()) / 2
+    if enough and half:
+        assert split.rule == "groups"
     if split.rule == "groups":
-        assert split.events("train") > 0
-        assert split.events("valid") > 0
+        assert enough
+        assert 0 < split.events("valid") <= split.events("train")
         n_valid = sum(s.split == "valid" for s in split.stretches)
-        assert 1 <= n_valid <= max(1, len(events) // 2) + 1
-    again = split_records(dict(reversed(records.items())), groups, SplitConfig(share), seed)
-    assert again == split
+        assert 1 <= n_valid <= len(events) / 2
+    assert split_records(dict(reversed(records.items())), groups, origin, config, seed) == split
 
 
 def test_groups_that_trained_do_not_validate_later() -> None:
-    pool = [make_series(f"s{n:02d}", group=f"g{n:02d}") for n in range(40)]
+    pool = [make_series(f"s{n:02d}", group=f"g{n // 2:02d}") for n in range(40)]
     groups = {series.id: series.group for series in pool}
-    records = {series.id: label(series) for series in pool}
-    tried = 0
+    records = {series.id: label(series, 1 + n % 3) for n, series in enumerate(pool)}
+    n_valid = []
     for seed in range(30):
         sides: dict[str, str] = {}
-        for count in (5, 10, 20, 40):
-            some = dict(list(records.items())[:count])
-            places = [seeded_unit(seed, "group", groups[series_id]) for series_id in some]
-            if sum(place < 0.25 for place in places) > count // 2:
-                break  # more than half fell to validation: some had to train
-            tried += 1
-            for stretch in split_records(some, groups, SplitConfig(), seed).stretches:
-                series_id = stretch.record.series_id
-                assert (sides.get(series_id), stretch.split) != ("train", "valid")
-                sides[series_id] = stretch.split
-    assert tried > 100
+        origin: dict[str, str] = {}
+        some: dict[str, object] = {}
+        order = np.random.default_rng(seed).permutation(list(records)).tolist()
+        for number in range(4):
+            for series_id in order[10 * number : 10 * number + 10]:
+                origin[series_id] = f"it{number + 1:03d}"
+                some[series_id] = records[series_id]
+            split = split_records(some, groups, origin, SplitConfig(), seed)
+            assert split.rule == "groups"
+            for stretch in split.stretches:
+                group = groups[stretch.record.series_id]
+                assert (sides.get(group), stretch.split) != ("train", "valid")
+            sides.update({groups[s.record.series_id]: s.split for s in split.stretches})
+            n_valid.append(sum(s.split == "valid" for s in split.stretches) / len(some))
+    assert 0.15 < np.mean(n_valid) < 0.35
+    assert max(n_valid) <= 0.5
+
+
+def test_a_group_that_would_take_most_labels_does_not_validate() -> None:
+    sizes = {"big": 10, "small": 3}
+    pool = [make_series(f"{g}{n}", group=g) for g, size in sizes.items() for n in range(size)]
+    groups = {series.id: series.group for series in pool}
+    records = {series.id: label(series) for series in pool}
+    origin = dict.fromkeys(records, "it001")
+    for seed in range(10):
+        split = split_records(records, groups, origin, SplitConfig(), seed)
+        valid = {groups[s.record.series_id] for s in split.stretches if s.split == "valid"}
+        assert valid == {"small"}
+    lonely = {key: label(make_series(key), 2 if groups[key] == "big" else 0) for key in records}
+    split = split_records(lonely, groups, origin, SplitConfig(), 0)
+    assert (split.rule, split.reason) == ("time", "no group can be spared: 2 groups, 20 events")
+
+
+def test_a_validating_group_that_outgrows_the_others_goes_to_training() -> None:
+    pool = [make_series(f"{g}0", group=g) for g in "abcdef"]
+    groups = {series.id: series.group for series in pool}
+    records = {series.id: label(series) for series in pool}
+    origin = dict.fromkeys(records, "it001")
+    first = split_records(records, groups, origin, SplitConfig(), 0)
+    before = {groups[s.record.series_id] for s in first.stretches if s.split == "valid"}
+    for group in sorted(before):
+        for n in range(1, 12):
+            series = make_series(f"{group}{n}", group=group)
+            records[series.id], groups[series.id] = label(series), group
+            origin[series.id] = "it002"
+    later = split_records(records, groups, origin, SplitConfig(), 0)
+    after = {groups[s.record.series_id] for s in later.stretches if s.split == "valid"}
+    assert later.rule == "groups"
+    assert after != before
+    assert later.events("valid") <= later.events("train")
+
+
+def test_new_labels_are_not_all_spent_on_validation() -> None:
+    pool = [make_series(f"{g}{n}", group=g) for g in "abc" for n in range(6)]
+    records = {series.id: label(series) for series in pool}
+    groups = {series.id: series.group for series in pool}
+    origin = {series.id: f"it00{'abc'.index(series.group) + 1}" for series in pool}
+    split = split_records(records, groups, origin, SplitConfig(), 0)
+    assert split.rule == "groups"
+    valid = {groups[s.record.series_id] for s in split.stretches if s.split == "valid"}
+    assert len(valid) == 1
+    assert "c" not in valid
 
 
 @pytest.mark.parametrize("count", [1, 2])

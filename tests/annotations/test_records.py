@@ -84,7 +84,7 @@ def test_a_record_survives_json(given_record: AnnotationRecord) -> None:
     assert dump_json(back.to_dict()) == text
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(records(), max_size=6, unique_by=lambda r: (r.series_id, r.revision)))
 def test_a_journal_survives_the_disk(tmp_path_factory, found) -> None:
     path = tmp_path_factory.mktemp("journal") / "it001.jsonl"

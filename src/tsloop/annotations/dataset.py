@@ -55,7 +55,7 @@ def build_dataset(
     for series_id, record in snapshot.records.items():
         _check_content(series_id, record.series_sha256, store)
     groups = {series_id: str(store.entries[series_id].group) for series_id in snapshot.records}
-    split = split_records(snapshot.records, groups, config, seed)
+    split = split_records(snapshot.records, groups, snapshot.origin, config, seed)
     kept, replay = _select(split, snapshot, config, iteration, seed)
     rows = [_example_row(stretch, groups, snapshot, replay) for stretch in kept]
     training = [_example(row, store) for row in rows if row["split"] == "train"]

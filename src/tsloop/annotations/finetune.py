@@ -82,7 +82,8 @@ def anomaly_windows(example: Example, config: SplitConfig, seed: int) -> Iterato
         first = start if begun and not slack else max(0, min(start - shift, n - size))
         window = _bounded(first, min(first + size, n), (start, end), intervals, config)
         yield window
-        waiting = [rest for part in waiting for rest in _outside(part, window)]
+        # Nothing waits before the window, for it begins with the first part at the latest.
+        waiting = [(max(part[0], window[1]), part[1]) for part in waiting if part[1] >= window[1]]
 
 
 def clean_windows(example: Example, size: int) -> Iterator[Window]:
@@ -125,14 +126,6 @@ def _bounded(
 def _count(intervals: list[Interval], first: int, stop: int) -> int:
     before = bisect_left(intervals, stop, key=lambda i: i.start)
     return sum(i.end >= first for i in intervals[:before])
-
-
-def _outside(part: tuple[int, int], window: Window) -> Iterator[tuple[int, int]]:
-    """What of an inclusive range lies before or behind a window."""
-    if part[0] < window[0]:
-        yield part[0], min(part[1], window[0] - 1)
-    if part[1] >= window[1]:
-        yield max(part[0], window[1]), part[1]
 
 
 def _row(

@@ -1,15 +1,15 @@
 """Training and validation: by group where there are enough labels, by time where there are few.
 
-A group's place in a seeded order decides its side, so that a group which trained does not validate
-when labels have grown: a model fine-tuned from its parent is not validated on what the parent
-learned from. The exceptions are few groups: at most half of them validate, and at least one.
+A model is fine-tuned from its parent, so a group that trained must not validate later. The split
+has no memory; it replays the iterations that the labels come from, and in each of them only groups
+that are seen for the first time may join the validation.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tsloop.annotations.record import AnnotationRecord
@@ -18,6 +18,9 @@ from tsloop.grammar import LANGUAGES
 from tsloop.intervals import Interval
 
 __all__ = ["Split", "SplitConfig", "Stretch", "seeded_unit", "split_records", "time_cut"]
+
+MOST = 0.5
+"""Validation never takes more than this share of the labels."""
 
 MIN_ROWS = 32
 """A side of a split by time has at least this many rows."""
@@ -28,7 +31,7 @@ class SplitConfig:
     """``conf/split``: how labels become training and validation examples."""
 
     valid_share: float = 0.25
-    """Share of the groups (or of a series' rows) that validates; 0: no validation."""
+    """Share of the labels (or of a series' rows) that validates, about; 0: no validation."""
     min_groups: int = 2
     """With fewer labelled groups, series are split by time instead."""
     min_events: int = 5
@@ -94,32 +97,33 @@ class Split:
 def split_records(
     records: Mapping[str, AnnotationRecord],
     groups: Mapping[str, str],
+    origin: Mapping[str, str],
     config: SplitConfig,
     seed: int,
 ) -> Split:
-    """Split labelled series; ``groups`` maps series id to group.
+    """Split labelled series; ``groups`` and ``origin`` map series id to group and iteration.
 
-    By group with at least ``min_groups`` groups and ``min_events`` events, two of the groups with
-    events; else each series by time; else everything trains and nothing validates.
+    By group with at least ``min_groups`` groups and ``min_events`` events, where some groups can
+    validate without taking more than half of the labels; else each series by time; else everything
+    trains and nothing validates.
     """
-    events: dict[str, int] = defaultdict(int)
-    for series_id, record in records.items():
-        events[groups[series_id]] += len(record.intervals)
-    found = f"{len(events)} groups, {sum(events.values())} events"
+    labels = [
+        (origin[series_id], groups[series_id], len(record.intervals))
+        for series_id, record in sorted(records.items())
+    ]
+    n_groups, n_events = len({group for _, group, _ in labels}), sum(n for *_, n in labels)
+    found = f"{n_groups} groups, {n_events} events"
     if config.valid_share == 0.0:
         return _all_train(records, "split.valid_share is 0")
-    if (
-        len(events) >= config.min_groups
-        and sum(events.values()) >= config.min_events
-        and sum(count > 0 for count in events.values()) >= 2
-    ):
-        valid = _valid_groups(events, config.valid_share, seed)
+    if valid := _valid_groups(labels, config, seed):
         stretches = tuple(
             Stretch(record, 0, record.n_rows, "valid" if groups[series_id] in valid else "train")
             for series_id, record in sorted(records.items())
         )
         return Split("groups", found, stretches)
-    split = Split("time", f"few labels: {found}", _by_time(records, config))
+    few = n_groups < config.min_groups or n_events < config.min_events
+    why = "few labels" if few else "no group can be spared"
+    split = Split("time", f"{why}: {found}", _by_time(records, config))
     if split.events("train") and split.events("valid"):
         return split
     return _all_train(records, f"too few labels to validate: {found}")
@@ -161,18 +165,70 @@ def _free_ranges(n_rows: int, intervals: Sequence[Interval], gap: int) -> list[t
     return [(a, b) for a, b in ranges if a <= b]
 
 
-def _valid_groups(events: Mapping[str, int], share: float, seed: int) -> set[str]:
-    """Groups that validate: at least one, at most half, and events on both sides."""
-    place = {group: seeded_unit(seed, "group", group) for group in events}
-    order = sorted(events, key=lambda group: (place[group], group))
-    chosen = [group for group in order if place[group] < share][: max(1, len(order) // 2)]
-    chosen = chosen or order[:1]
-    eventful = [group for group in order if events[group]]
-    if not set(chosen) & set(eventful):
-        chosen.append(eventful[0])
-    if set(eventful) <= set(chosen):
-        chosen.remove(eventful[-1])
-    return set(chosen)
+def _valid_groups(
+    labels: Sequence[tuple[str, str, int]], config: SplitConfig, seed: int
+) -> list[str]:
+    """Groups that validate, from (iteration, group, events) of each series; may be none."""
+    tally = _Tally()
+    valid: list[str] = []
+    for iteration in sorted({label[0] for label in labels}, key=lambda name: (len(name), name)):
+        fresh = [(group, events) for name, group, events in labels if name == iteration]
+        known = set(tally.series)
+        tally.add(fresh)
+        if len(tally.series) < config.min_groups or tally.events.total() < config.min_events:
+            valid = []  # too few: all of them trained, on a part of their rows
+            continue
+        while max(tally.shares(valid)) > MOST:
+            valid.pop()
+        room = len(fresh) // 2
+        arrived = Counter(group for group, _ in fresh if group not in known)
+        for group in sorted(arrived, key=lambda name: (seeded_unit(seed, "group", name), name)):
+            fits = max(tally.shares([*valid, group])) <= min(MOST, 1.6 * config.valid_share)
+            wanted = min(tally.shares(valid)) < config.valid_share
+            if fits and wanted and arrived[group] <= room:
+                valid.append(group)
+                room -= arrived[group]
+        if not tally.events_of(valid):
+            valid = tally.spare(valid, seed)
+    return valid
+
+
+class _Tally:
+    """Labelled series and events per group."""
+
+    def __init__(self) -> None:
+        self.series: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
+
+    def add(self, labels: Iterable[tuple[str, int]]) -> None:
+        """Count (group, events) of each series."""
+        for group, events in labels:
+            self.series[group] += 1
+            self.events[group] += events
+
+    def events_of(self, groups: Iterable[str]) -> int:
+        """Events in some groups."""
+        return sum(self.events[group] for group in groups)
+
+    def shares(self, groups: Sequence[str]) -> tuple[float, float]:
+        """Shares of all labelled series and of all events that lie in some groups."""
+        series = sum(self.series[group] for group in groups)
+        return series / self.series.total(), self.events_of(groups) / self.events.total()
+
+    def spare(self, valid: Sequence[str], seed: int) -> list[str]:
+        """``valid`` with the smallest group that has events and leaves enough, if there is one.
+
+        This is the only way in which a group that trained before comes to validate.
+        """
+        order = sorted(
+            (group for group in self.series if self.events[group]),
+            key=lambda group: (self.series[group], seeded_unit(seed, "group", group), group),
+        )
+        for kept in (list(valid), []):
+            for group in order:
+                if max(self.shares([*kept, group])) <= MOST:
+                    return [*kept, group]
+        return []
 
 
 def _by_time(records: Mapping[str, AnnotationRecord], config: SplitConfig) -> tuple[Stretch, ...]:
