@@ -96,6 +96,7 @@ def test_every_id_has_a_file_name(series_id: str) -> None:
         (pa.chunked_array([[1], [2]]), pa.int64()),
         (pa.array(["1"], pa.large_string()), pa.string()),
         (pd.Series([1.0, np.nan]), pa.float64()),
+        (pd.Series([1, 2], dtype="int64[pyarrow]"), pa.int64()),
         (pd.to_datetime(pd.Series(["2024-01-01"])), pa.timestamp("ns")),
         (pd.to_datetime(pd.Series(["2024-01-01T00:00Z"])), pa.timestamp("ns", "UTC")),
         (pa.array([10**12], pa.timestamp("s")), pa.string()),
@@ -420,7 +421,7 @@ def test_one_bad_series_is_its_own_error(tmp_path: Path) -> None:
 
 def test_all_bad_series_are_shown_at_once(tmp_path: Path) -> None:
     with pytest.raises(SeriesValidationError) as caught:
-        prepare(tmp_path, raw("a"), *(broken(f"bad{i}") for i in range(7)))
+        prepare(tmp_path, raw("a"), raw("z"), *(broken(f"bad{i}") for i in range(7)))
     text = str(caught.value)
     assert "7 series are refused" in text
     assert text.count("\n  Series 'bad") == 5

@@ -257,6 +257,15 @@ def test_links_out_of_the_folder_are_refused_unless_declared(tmp_path: Path) -> 
     assert source(tmp_path / "linked").list() == ["a"]
 
 
+def test_file_names_that_are_no_text(tmp_path: Path) -> None:
+    try:
+        put(tmp_path, "\udcff.csv", PLAIN)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with pytest.raises(SourceError, match="not valid text"):
+        source(tmp_path).list()
+
+
 def test_wrong_places_and_settings(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not a directory"):
         source(tmp_path / "no").list()

@@ -66,7 +66,7 @@ def _known_zone(raw: RawSeries, zone: str) -> str:
 
 def _need_zone(raw: RawSeries, zone: str) -> str:
     if not zone:
-        found = raw.timestamps[0].as_py() if len(raw) else ""
+        found = raw.timestamps[0].as_py()
         what = f"{str(found)!r} has no time zone"
         hint = "Set source.zone (or prepare.zone), for example to Asia/Shanghai or UTC."
         refuse(raw, 0, raw.timestamp_column, what, hint)
@@ -116,11 +116,17 @@ def _from_numbers(
     return _from_samples(raw, config, log, numbers)
 
 
+def _plausible(config: PrepareConfig, numbers: Times, unit: str) -> npt.NDArray[np.bool_]:
+    """Which numbers lie in plausible years if they count ``unit``."""
+    first, last = _bounds(config)
+    factor = EPOCH_UNITS[unit]
+    return np.asarray((numbers >= -(-first // factor)) & (numbers < last // factor))
+
+
 def _infer_unit(config: PrepareConfig, numbers: Times) -> str:
     """The one unit that puts all numbers into plausible years; "" where there is none."""
-    first, last = _bounds(config)
-    for unit, factor in EPOCH_UNITS.items():
-        if len(numbers) and ((numbers >= -(-first // factor)) & (numbers < last // factor)).all():
+    for unit in EPOCH_UNITS:
+        if _plausible(config, numbers, unit).all():
             return unit
     return ""
 
@@ -139,14 +145,14 @@ def _from_samples(
         )
         refuse(raw, row, raw.timestamp_column, what, "State source.epoch_unit, or mend the row.")
     if config.sample_step_s is None or not step_s:
-        what = f"{int(numbers[0]) if len(numbers) else 0} is a sample number, not a time"
+        what = f"{int(numbers[0])} is a sample number, not a time"
         hint = (
             "Set prepare.sample_step_s to the seconds between two samples for a synthetic time "
             "base, or prepare.timestamp_format if these are dates such as 20240131."
         )
         refuse(raw, 0, raw.timestamp_column, what, hint)
     step_ns = round(step_s * 1e9)
-    if len(numbers) and int(numbers.max()) > (2**63 - 1) // step_ns:
+    if int(numbers.max()) > (2**63 - 1) // step_ns:
         row = int(np.argmax(numbers))
         what = f"sample {int(numbers[row])} x {step_s} s is beyond the year 2262"
         refuse(raw, row, raw.timestamp_column, what, "Check prepare.sample_step_s.")
@@ -158,12 +164,7 @@ def _from_samples(
 def _first_misfit(config: PrepareConfig, numbers: Times) -> int:
     """The first row that does not fit the unit of the first row."""
     unit = _infer_unit(config, numbers[:1])
-    if not unit:
-        return 0
-    fits = [
-        bool(_infer_unit(config, numbers[row : row + 1]) == unit) for row in range(len(numbers))
-    ]
-    return fits.index(False)
+    return int(np.argmin(_plausible(config, numbers, unit))) if unit else 0
 
 
 def _from_floats(
@@ -192,7 +193,7 @@ def _from_text(
 ) -> tuple[Times, dict[str, Any]]:
     text = pc.utf8_trim_whitespace(raw.timestamps)
     numeric = _mask(pc.match_substring_regex(text, _NUMBER))
-    if not config.timestamp_format and len(text) and numeric[0]:
+    if not config.timestamp_format and numeric[0]:
         if not numeric.all():
             row = int(np.argmin(numeric))
             what = f"{text[row].as_py()!r} is no number where the rows before are numbers"

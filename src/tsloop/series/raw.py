@@ -76,15 +76,13 @@ def as_column(data: Any) -> Any:
     the four becomes text, so that validation can name the row: truth values, timestamps beyond the
     years 1677–2262, lists of mixed kinds.
     """
-    if isinstance(data, pa.ChunkedArray):
-        data = data.combine_chunks()
-    if not isinstance(data, pa.Array):
+    if not isinstance(data, pa.Array | pa.ChunkedArray):
         try:
             data = pa.array(data)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
             data = pa.array([None if item is None else str(item) for item in data])
-        if isinstance(data, pa.ChunkedArray):
-            data = data.combine_chunks()
+    if isinstance(data, pa.ChunkedArray):
+        data = data.combine_chunks()
     target = _target_type(data.type)
     try:
         return data.cast(target)

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from tsloop.errors import SourceError
 
-__all__ = ["CsvFormat", "read_csv", "read_header"]
+__all__ = ["CsvFormat", "is_text", "read_csv", "read_header", "refuse_newlines"]
 
 _HEAD_BYTES = 1 << 18
 _MARKS = (
@@ -161,11 +162,10 @@ def _parse(path: Path, data: bytes, n_columns: int, delimiter: str, fmt: CsvForm
     ragged: list[str] = []
 
     def on_ragged(row: Any) -> str:
-        if not ragged:
-            ragged.append(
-                f"{path.name}, row {row.number - first_row}: {row.actual_columns} cells "
-                f"where the first line has {row.expected_columns}."
-            )
+        ragged.append(
+            f"{path.name}, row {row.number - first_row}: {row.actual_columns} cells "
+            f"where the first line has {row.expected_columns}."
+        )
         return "error"
 
     names = [f"f{number}" for number in range(n_columns)]
@@ -186,3 +186,24 @@ def _parse(path: Path, data: bytes, n_columns: int, delimiter: str, fmt: CsvForm
         what = ragged[0] if ragged else f"{path.name} is not valid CSV: {error}."
         raise SourceError(what, hint="Mend the row in the file.") from error
     return table.slice(1) if fmt.has_header else table
+
+
+def is_text(name: str) -> bool:
+    """Whether a file name can be written as UTF-8 (bytes of unknown encoding cannot)."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def refuse_newlines(file: str, column: str, cells: Any) -> None:
+    """Refuse a text column in which a quoted cell swallowed the rows below it."""
+    if not pa.types.is_string(cells.type):
+        return
+    broken = pc.index(pc.match_substring(cells, "\n"), True).as_py()
+    if broken >= 0:
+        raise SourceError(
+            f"{file}, row {broken}, column {column!r}: a quoted cell runs over several lines.",
+            hint="A quotation mark is missing, or the wrong column is read.",
+        )

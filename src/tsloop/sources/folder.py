@@ -39,7 +39,7 @@ from tsloop.errors import ConfigError, SourceError
 from tsloop.series.policies import EPOCH_UNITS, check_choice
 from tsloop.series.raw import RawSeries
 from tsloop.series.types import Role
-from tsloop.sources._csv import CsvFormat, read_csv, read_header
+from tsloop.sources._csv import CsvFormat, is_text, read_csv, read_header, refuse_newlines
 from tsloop.sources._manifest import ROLES, STATED, Entry, read_manifest
 from tsloop.sources.base import Source
 
@@ -144,7 +144,7 @@ class FolderSource(Source):
                 hint="Name one of them as value_column in the manifest.",
             )
         for column in (time, values[0]):
-            _refuse_newlines(entry.file, column, table.column(column))
+            refuse_newlines(entry.file, column, table.column(column))
         stated = {key: getattr(self.config, key, "") for key in STATED}
         raw = RawSeries(
             name,
@@ -200,6 +200,10 @@ class FolderSource(Source):
             hidden = any(part.startswith(".") for part in Path(file).parts)
             if hidden or not path.is_file() or not path.name.endswith(_SUFFIXES):
                 continue
+            if not is_text(file):
+                raise SourceError(
+                    f"The file name {file!a} is not valid text.", hint="Rename the file."
+                )
             stem = file[
                 : -len(next(s for s in sorted(_SUFFIXES, key=len)[::-1] if file.endswith(s)))
             ]
@@ -307,16 +311,3 @@ def _columns(
     if not rest:
         raise SourceError(f"{file} has no value column beside {time!r}.", hint=hint)
     return time, rest
-
-
-def _refuse_newlines(file: str, column: str, cells: Any) -> None:
-    if not pa.types.is_string(cells.type):
-        return
-    import pyarrow.compute as pc
-
-    broken = pc.index(pc.match_substring(cells, "\n"), True).as_py()
-    if broken >= 0:
-        raise SourceError(
-            f"{file}, row {broken}, column {column!r}: a quoted cell runs over several lines.",
-            hint="A quotation mark is missing, or the wrong column is read.",
-        )
