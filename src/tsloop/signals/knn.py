@@ -18,7 +18,8 @@ from tsloop.signals.robust import robust_z
 __all__ = ["DEFAULT_WINDOW", "MAX_PERIOD_WINDOW", "knn_distance", "knn_window"]
 
 DEFAULT_WINDOW = 32
-MIN_PERIOD_WINDOW = 4
+MIN_PERIOD = 4
+MIN_WINDOW = 24
 MAX_PERIOD_WINDOW = 125
 
 _BLOCK = 512  # query windows per matrix product: bounds the memory to a few MB
@@ -27,12 +28,16 @@ _MAX_Z = 1e4  # beyond this many sigmas, float32 distances would lose the ordina
 
 
 def knn_window(x: npt.NDArray[np.floating[Any]]) -> int:
-    """Window length for a series: its period where that lies in 4..125 samples, else 32.
+    """Window length for a series: its period where that is at most 125 samples, else 32.
 
-    Never more than a quarter of the series (and at least 1).
+    A period shorter than 24 samples counts as often as needed to reach them: shorter windows rank
+    worse on every collection we tried. Never more than a quarter of the series (and at least 1).
     """
-    period = detect_period(x, MIN_PERIOD_WINDOW, MAX_PERIOD_WINDOW)
-    return max(1, min(period or DEFAULT_WINDOW, len(x) // 4))
+    period = detect_period(x, MIN_PERIOD)
+    window = DEFAULT_WINDOW
+    if period is not None and period <= MAX_PERIOD_WINDOW:
+        window = period * -(-MIN_WINDOW // period)
+    return max(1, min(window, len(x) // 4))
 
 
 def knn_distance(
