@@ -28,10 +28,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from tsloop.annotations.examples import Example
-from tsloop.detectors import BUILTIN, build
+from tsloop.detectors import build, config_of
 from tsloop.detectors.base import Detector
 from tsloop.evaluation.baselines import predict_nothing, random_scores, value_threshold
 from tsloop.evaluation.scorecard import Scorecard, SeriesScore, score_series
@@ -79,16 +78,6 @@ def read_dataset(root: Path, dataset: str, role: str) -> list[Labelled]:
         )
         out.append(Labelled(series, tuple(Interval(a, b) for a, b in entry["intervals"])))
     return out
-
-
-def make_detector(text: str) -> Detector:
-    """``name`` or ``name:key=value,key=value``."""
-    name, _, settings = text.partition(":")
-    config: dict[str, Any] = {"_target_": BUILTIN.get(name, name)}
-    for setting in filter(None, settings.split(",")):
-        key, _, value = setting.partition("=")
-        config[key] = yaml.safe_load(value)
-    return build(config)
 
 
 def judge(detector: Detector, tested: list[Labelled]) -> tuple[Scorecard, float]:
@@ -141,7 +130,7 @@ def run_dataset(args: argparse.Namespace, dataset: str) -> Iterator[dict[str, An
                 if name == "baselines" or not tested:
                     continue
                 examples = [Example(item.series, item.truth) for item in chosen]
-                detector = make_detector(name)
+                detector = build(config_of(name))
                 began = time.process_time()
                 figures = detector.fit(examples, seed=seed)
                 fit_seconds = time.process_time() - began

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from tsloop.detectors.factory import BUILTIN, build, resolve_target
+from tsloop.detectors.factory import BUILTIN, build, config_of, resolve_target
 
-__all__ = ["BUILTIN", "build", "resolve_target"]
+__all__ = ["BUILTIN", "build", "config_of", "resolve_target"]

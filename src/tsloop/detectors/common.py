@@ -51,6 +51,9 @@ class LocatingDetector(Detector):
         self.decision: Decision = label_free_decision()
         self.edges: EdgeRule | None = EdgeRule() if self.config.refine_edges else None
         self.labels = LabelRule()
+        self.held_out: list[tuple[Example, Scores]] = []
+        """After `fit`: the examples that could be scored, with scores that did not learn from
+        their group. Not saved."""
 
     def describe(
         self, series: Series, scores: Scores, intervals: Sequence[Interval]
@@ -74,6 +77,7 @@ class LocatingDetector(Detector):
 
         Without examples everything returns to the label-free rules. Returns the figures of `fit`.
         """
+        self.held_out = list(zip(examples, scores, strict=True))
         if not examples:
             self.decision = label_free_decision()
             self.edges = EdgeRule() if self.config.refine_edges else None

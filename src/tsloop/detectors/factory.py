@@ -10,6 +10,8 @@ import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from tsloop.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ __all__ = [
     "build",
     "check_at_least",
     "check_choice",
+    "config_of",
     "dataclass_from",
     "resolve_target",
     "target_of",
@@ -56,6 +59,25 @@ def build(config: Mapping[str, Any]) -> Detector:
     cls = resolve_target(config["_target_"])
     fields = {key: value for key, value in config.items() if key != "_target_"}
     return cls(dataclass_from(cls.config_class, fields, f"detector {cls.name}"))  # type: ignore[call-arg]
+
+
+def config_of(text: str) -> dict[str, Any]:
+    """The configuration that a short text stands for: ``knn``, ``adtk:method=iqr,factor=2``.
+
+    Values are read as YAML scalars; a full import path may stand for the name.
+    """
+    name, _, settings = text.partition(":")
+    if name not in BUILTIN and "." not in name:
+        near = difflib.get_close_matches(name, BUILTIN, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known are {sorted(BUILTIN)}."
+        raise ConfigError(f"There is no detector {name!r}.", hint=hint)
+    config: dict[str, Any] = {"_target_": BUILTIN.get(name, name)}
+    for setting in filter(None, settings.split(",")):
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"In {text!r}, {setting!r} is not of the form key=value.")
+        config[key.strip()] = yaml.safe_load(value)
+    return config
 
 
 def resolve_target(target: object) -> type[Detector]:

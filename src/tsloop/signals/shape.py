@@ -18,6 +18,8 @@ __all__ = ["FEATURE_NAMES", "Shape", "Surroundings", "describe_shape", "shape_fe
 
 _MIN_CONTEXT = 32
 _MAX_CONTEXT = 256
+_NEAR_ROWS = 12  # rows beside a stretch that tell the level from which it leaves
+_DRIFT_ROWS = 24  # shorter stretches are spikes, however steady they are
 _FLAT_ROWS = 5  # a stuck sensor repeats its value at least this often
 _SIGMAS = 4.0
 _TINY = 1e-9
@@ -50,16 +52,21 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Robust centre and scale of the rows around a stretch, and the medians on its two sides."""
+    """The rows around a stretch: where they would lead through it, and how much they vary.
 
+    ``left`` and ``right`` are the levels at which a robust line through the rows before the stretch
+    ends and one through the rows after it begins; ``slope`` is their mean slope per row, ``scale``
+    the robust spread about them, ``noise`` that of row-to-row differences, ``flat_share`` the share
+    of rows that repeat the row before, ``low`` and ``high`` the range, ``center`` the median.
+    """
+
+    left: float
+    right: float
+    slope: float
     center: float
     scale: float
-    before: float
-    after: float
     noise: float
-    """Robust scale of the row-to-row differences around the stretch."""
     flat_share: float
-    """Share of rows around the stretch that repeat the row before them."""
     low: float
     high: float
 
@@ -67,16 +74,64 @@ class Surroundings:
     def of(cls, values: Values, start: int, stop: int) -> Surroundings:
         """Of rows ``start..stop-1``; where nothing lies around them, of the whole series."""
         reach = min(_MAX_CONTEXT, max(_MIN_CONTEXT, 2 * (stop - start)))
-        left, right = values[max(0, start - reach) : start], values[stop : stop + reach]
-        sides = [side for side in (left, right) if len(side)]
-        around = np.concatenate(sides) if sum(map(len, sides)) >= 4 else np.asarray(values)
-        center, scale = robust_scale(around)
-        before = float(np.median(left)) if len(left) else center
-        after = float(np.median(right)) if len(right) else center
-        steps = np.concatenate([np.diff(side) for side in sides]) if sides else np.empty(0)
-        flat = float(np.mean(steps == 0.0)) if len(steps) else 0.0
-        low, high = float(np.min(around)), float(np.max(around))
-        return cls(center, scale, before, after, robust_scale(steps)[1], flat, low, high)
+        before = np.asarray(values[max(0, start - reach) : start], dtype=np.float64)
+        after = np.asarray(values[stop : stop + reach], dtype=np.float64)
+        if len(before) + len(after) < 4:
+            before = after = np.asarray(values, dtype=np.float64)
+        sides = [side for side in (before, after) if len(side) >= 2]
+        lines = [_line(side) for side in (before, after) if len(side)]
+        rest = np.concatenate([rest for _, _, rest in lines])
+        steps = np.concatenate([np.diff(side) for side in sides]) if sides else np.zeros(1)
+        around = np.concatenate((before, after))
+        left, right = _levels_at(before, after)
+        return cls(
+            left,
+            right,
+            float(np.mean([slope for slope, _, _ in lines])),
+            float(np.median(around)),
+            robust_scale(rest)[1],
+            robust_scale(steps)[1],
+            float(np.mean(steps == 0.0)),
+            float(around.min()),
+            float(around.max()),
+        )
+
+    def heights(self, inside: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Distance of the stretch's rows from the line between its two borders, in sigmas."""
+        n = len(inside)
+        share = (np.arange(n) + 1.0) / (n + 1.0)
+        return np.asarray((inside - self.left - (self.right - self.left) * share) / self.scale)
+
+    def step(self, n: int) -> float:
+        """Sigmas by which the level after the stretch is off what the slope around it explains."""
+        return (self.right - self.left - self.slope * n) / self.scale
+
+
+def _line(side: npt.NDArray[np.float64]) -> tuple[float, float, npt.NDArray[np.float64]]:
+    """Robust line through equally spaced rows: slope per row, middle level, and what is left."""
+    n = len(side)
+    half = n // 2
+    slope = 0.0
+    if half >= 4:
+        slope = (float(np.median(side[-half:])) - float(np.median(side[:half]))) / (n - half)
+    rest = side - slope * (np.arange(n) - (n - 1) / 2)
+    middle = float(np.median(rest))
+    return slope, middle, rest - middle
+
+
+def _levels_at(
+    before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """The levels of the rows next to the stretch, carried to its borders along their slopes."""
+    levels = []
+    for side, near, direction in (
+        (before, before[-_NEAR_ROWS:], 0.5),
+        (after, after[:_NEAR_ROWS], -0.5),
+    ):
+        if len(side):
+            slope = _line(side)[0]
+            levels.append(float(np.median(near)) + direction * slope * (len(near) + 1))
+    return levels[0], levels[-1]
 
 
 def shape_features(values: Values, start: int, stop: int) -> npt.NDArray[np.float64]:
@@ -88,7 +143,7 @@ def shape_features(values: Values, start: int, stop: int) -> npt.NDArray[np.floa
     around = Surroundings.of(values, start, stop)
     inside = np.asarray(values[start:stop], dtype=np.float64)
     n = len(inside)
-    heights = (inside - around.center) / around.scale
+    heights = around.heights(inside)
     rows = np.arange(n) - (n - 1) / 2
     slope = float(rows @ (inside - inside.mean()) / max(rows @ rows, 1.0)) * n / around.scale
     steps = np.diff(inside)
@@ -101,7 +156,7 @@ def shape_features(values: Values, start: int, stop: int) -> npt.NDArray[np.floa
             heights.max(),
             -heights.min(),
             float(np.median(heights)),
-            (around.after - around.before) / around.scale,
+            around.step(n),
             slope,
         ]
     )
@@ -139,61 +194,64 @@ def _stuck(inside: npt.NDArray[np.float64], around: Surroundings, rows: str) -> 
     n = len(inside)
     zeros = float(np.mean(np.abs(inside) <= _TINY * (1.0 + abs(around.center))))
     if zeros >= 0.5 and abs(around.center) > _SIGMAS * around.scale:
-        return Shape("dropout", f"zero for {rows}, while the local median is {around.center:.4g}")
+        return Shape("dropout", f"zero for {rows}, while the level around is {around.center:.4g}")
     if n < _FLAT_ROWS or around.flat_share > 0.5:
         return None
-    repeats = np.diff(inside) == 0.0
-    if np.mean(repeats) >= 0.8:
-        value = float(np.median(inside))
-        return Shape("flatline", f"stuck at {value:.4g} for {rows}")
     for limit, usual in ((inside.max(), around.high), (inside.min(), around.low)):
         held = float(np.mean(inside == limit))
-        if held >= 0.4 and abs(limit - usual) <= 0.05 * (around.high - around.low + _TINY):
-            return Shape("clipping", f"held at {limit:.4g} in {held:.0%} of {rows}")
+        if held >= 0.4 and limit == usual:
+            return Shape("clipping", f"held at the limit {limit:.4g} in {held:.0%} of {rows}")
+    if float(np.mean(np.diff(inside) == 0.0)) >= 0.8:
+        return Shape("flatline", f"stuck at {float(np.median(inside)):.4g} for {rows}")
     return None
 
 
 def _levels(inside: npt.NDArray[np.float64], around: Surroundings, rows: str) -> Shape | None:
     """A level that stays: steps and drifts."""
     n = len(inside)
-    shift = (around.after - around.before) / around.scale
-    if abs(around.after - around.before) > _SIGMAS * around.noise and abs(shift) > 1.0:
-        kind = "step_up" if shift > 0 else "step_down"
-        return Shape(kind, f"the local median moves by {shift:+.1f}σ across {rows}")
-    if n < 8:
+    heights = around.heights(inside)
+    step = around.step(n)
+    if abs(step) > _SIGMAS and 1.5 * abs(step) > float(np.abs(heights).max()):
+        kind = "step_up" if step > 0 else "step_down"
+        return Shape(kind, f"the level moves by {step:+.1f}σ across {rows}")
+    if n < _DRIFT_ROWS:
         return None
+    middle = float(np.median(heights))
     ramp = np.linspace(-1.0, 1.0, n)
-    slope = float(ramp @ (inside - inside.mean()) / (ramp @ ramp))
-    rest = inside - inside.mean() - slope * ramp
-    explained = 1.0 - float(rest.var()) / max(float(inside.var()), _TINY)
-    change = 2.0 * slope / around.scale
+    change = 2.0 * float(ramp @ (heights - heights.mean()) / (ramp @ ramp))
+    rest = heights - heights.mean() - 0.5 * change * ramp
+    explained = 1.0 - float(rest.var()) / max(float(heights.var()), _TINY)
     if explained > 0.7 and abs(change) > _SIGMAS:
         return Shape("gradual_drift", f"drifts by {change:+.1f}σ over {rows}")
-    height = (float(np.median(inside)) - around.center) / around.scale
-    steady = float(np.mean(np.abs(inside - np.median(inside)))) < 0.5 * abs(
-        float(np.median(inside)) - around.center
-    )
-    if abs(height) > _SIGMAS and steady and n >= 16:
-        side = "above" if height > 0 else "below"
-        return Shape("sudden_drift", f"{height:+.1f}σ {side} the local median for {rows}")
+    steady = float(np.mean(np.abs(heights - middle))) < 0.5 * abs(middle)
+    if abs(middle) > _SIGMAS and steady:
+        side = "above" if middle > 0 else "below"
+        return Shape("sudden_drift", f"{middle:+.1f}σ {side} the local level for {rows}")
     return None
 
 
 def _peaks(inside: npt.NDArray[np.float64], around: Surroundings, rows: str) -> Shape | None:
-    up = (float(inside.max()) - around.center) / around.scale
-    down = (around.center - float(inside.min())) / around.scale
+    heights = around.heights(inside)
+    up, down = float(heights.max()), -float(heights.min())
     if max(up, down) <= _SIGMAS:
         return None
+    if _swings(heights):
+        return Shape("oscillation", f"swings by {np.ptp(heights):.1f}σ for {rows}")
     if min(up, down) > _SIGMAS and min(up, down) > 0.5 * max(up, down):
-        if (
-            len(inside) >= 12
-            and float(np.mean(np.diff(np.sign(inside - around.center)) != 0)) > 0.2
-        ):
-            return Shape("oscillation", f"swings between +{up:.1f}σ and -{down:.1f}σ for {rows}")
         return Shape("double_spike", f"+{up:.1f}σ and -{down:.1f}σ within {rows}")
     if up > down:
-        return Shape("upward_spike", f"+{up:.1f}σ above the local median for {rows}")
-    return Shape("downward_spike", f"-{down:.1f}σ below the local median for {rows}")
+        return Shape("upward_spike", f"+{up:.1f}σ above the local level for {rows}")
+    return Shape("downward_spike", f"-{down:.1f}σ below the local level for {rows}")
+
+
+def _swings(heights: npt.NDArray[np.float64]) -> bool:
+    """Several swings about their own middle, each over a few rows."""
+    n = len(heights)
+    centred = heights - np.median(heights)
+    if n < 12 or min(centred.max(), -centred.min()) <= 0.75 * _SIGMAS:
+        return False
+    crossings = int(np.count_nonzero(np.diff(np.sign(centred)) != 0))
+    return 4 <= crossings <= n // 2
 
 
 def _texture(inside: npt.NDArray[np.float64], around: Surroundings, rows: str) -> Shape | None:
