@@ -1,13 +1,14 @@
 """Compose ``conf/`` into plain values, exactly as DVC does it, but keeping the environment out.
 
-``${oc.env:…}`` stays unresolved, so that the result has the same bytes on every machine and holds
-no secret; every other interpolation is resolved.
+``\\${oc.env:…}`` stays text, so that the result has the same bytes on every machine and holds no
+secret; every other interpolation is resolved.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,34 +41,38 @@ def compose(conf: Path, overrides: Sequence[str] = (), name: str = "config") -> 
 
 
 def resolve_below(config: Composed, key: str | None = None) -> Any:
-    """Plain values of the whole configuration or of one top-level key.
+    """Plain values of the whole configuration or of one top-level key, interpolations resolved.
 
-    Interpolations are resolved, but for ``${oc.env:…}``, which is kept as text.
+    The environment is not read: ``\\${oc.env:TSLOOP_…}``, escaped as `escape` does it, stays text
+    and is put in where the value is used. Read while composing it would end up in ``params.yaml``.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    copy = config.copy()
-    OmegaConf.set_readonly(copy, False)
-    _escape_environment(copy)
     try:
-        return OmegaConf.to_container(copy if key is None else copy[key], resolve=True)
+        with _no_environment():
+            return OmegaConf.to_container(config if key is None else config[key], resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"The configuration does not resolve: {_first_lines(error)}") from error
 
 
-def _escape_environment(node: Any) -> None:
-    """Turn ``${oc.env:X}`` into an escaped text, in place, so that resolving leaves it alone."""
-    from omegaconf import DictConfig, OmegaConf
+@contextlib.contextmanager
+def _no_environment() -> Iterator[None]:
+    """Make every form of ``${oc.env:…}`` an error that tells how to write it."""
+    from omegaconf import OmegaConf
+    from omegaconf.resolvers import oc
 
-    keys = list(node.keys()) if isinstance(node, DictConfig) else range(len(node))
-    for key in keys:
-        raw = node._get_node(key)
-        if OmegaConf.is_config(raw):
-            if not raw._is_none() and not raw._is_missing() and not raw._is_interpolation():
-                _escape_environment(raw)
-        elif isinstance(raw._value(), str) and ENV_MARK in raw._value():
-            node[key] = escape(raw._value())
+    def refuse(name: str, *default: Any) -> Any:
+        raise ConfigError(
+            f"conf/ reads the environment variable {name} while it is composed.",
+            hint="Write \\${oc.env:TSLOOP_NAME}, with the backslash: it is read when it is used.",
+        )
+
+    OmegaConf.register_new_resolver("oc.env", refuse, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
 
 
 def escape(text: str) -> str:

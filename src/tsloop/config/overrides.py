@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from tsloop.config.schema import PIPELINE_KEYS
 from tsloop.errors import ConfigError
 from tsloop.files import write_text_atomic
 
@@ -71,6 +72,11 @@ class StoredOverrides:
 
     def _set_value(self, override: Any) -> None:
         path = override.key_or_group.split(".")
+        if path[0] in PIPELINE_KEYS or path == ["loop", "latest"]:
+            raise ConfigError(
+                f"{override.key_or_group} is written by tsloop from the rest of the configuration.",
+                hint="Set what it comes from, such as finetune.rank or loop.seed.",
+            )
         if override.is_delete():
             if not _delete_path(self.values, path):
                 raise ConfigError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,21 +89,22 @@ def write_iterations(project: Project, iterations: Mapping[str, IterationSpec]) 
 def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = False) -> list[str]:
     """Take in overrides, unroll the pipeline, write ``params.yaml``; returns what changed.
 
-    Nothing is written unless the whole result composes and passes the schema.
+    Nothing is written unless the whole result composes and passes the schema. The outputs of a
+    variant that an open iteration no longer has are deleted; DVC's cache keeps what was finished.
     """
     stored_path = project.conf / "project" / "overrides.yaml"
     pipeline_path = project.conf / "project" / "pipeline.yaml"
     stored = StoredOverrides() if reset else read_overrides(stored_path)
     stored.apply(overrides, project.conf)
-    _make_portable(stored.values, project)
+    stored.values = _portable(stored.values, project)
     before = {p: p.read_text("utf-8") if p.exists() else None for p in (stored_path, pipeline_path)}
-    previous = read_params(project) if project.params.exists() else {}
+    previous = _previous(project, pipeline_path)
     try:
         write_overrides(stored_path, stored)
         if not pipeline_path.exists():
             write_text_atomic(pipeline_path, _PIPELINE + "{}\n")
         values = _sections(compose(project.conf))
-        pipeline = _unroll(project, values, previous)
+        pipeline = _escaped(_unroll(project, values, previous))
         write_text_atomic(pipeline_path, _PIPELINE + _dump(pipeline))
         params = render(project)
     except BaseException:
@@ -111,8 +114,10 @@ def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = 
             else:
                 write_text_atomic(path, text)
         raise
+    shown = _read_yaml(project.params)
     write_text_atomic(project.params, _PARAMS + _dump(params))
-    return differences(previous, params)
+    _remove_dropped(project, previous, params)
+    return differences(shown, params)
 
 
 def render(project: Project, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -187,23 +192,84 @@ def _unroll(
     }
 
 
-def _make_portable(values: dict[str, Any], project: Project) -> None:
-    """Absolute paths become relative to the project, or to ``$TSLOOP_DATA`` that holds them."""
+def _previous(project: Project, pipeline_path: Path) -> dict[str, Any]:
+    """The configuration that the iterations had so far.
+
+    What ``pipeline.yaml`` spells out counts (the past, which an edited ``params.yaml`` must not
+    rewrite); what it refers to is taken from ``params.yaml``.
+    """
+    literal = _read_yaml(pipeline_path)
+    params = _read_yaml(project.params)
+    if literal and not params:  # lost or broken: conf/ is the next best
+        with contextlib.suppress(ConfigError):
+            params = resolve_below(compose(project.conf))
+    return {**params, **{key: _filled(literal[key], params.get(key)) for key in literal}}
+
+
+def _filled(literal: Any, shown: Any) -> Any:
+    if isinstance(literal, Mapping):
+        known = shown if isinstance(shown, Mapping) else {}
+        return {key: _filled(value, known.get(key)) for key, value in literal.items()}
+    if isinstance(literal, str):
+        return shown if literal.startswith("${") else literal.replace("\\" + ENV_MARK, ENV_MARK)
+    return literal
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping; empty where the file is missing or broken, since it is about to be rewritten."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _remove_dropped(
+    project: Project, previous: Mapping[str, Any], params: Mapping[str, Any]
+) -> None:
+    """Delete what variants left behind that an iteration of the graph does not have any more.
+
+    Stages depend on ``models/<it>`` and ``data/predictions/<it>`` as a whole, and another machine
+    would not have those leftovers.
+    """
+    present = {**params["datasets"], BASE: None}
+    for key, entry in (previous.get("predictions") or {}).items():
+        if key not in params["predictions"] and entry["iteration"] in present:
+            for path in (
+                project.model(entry["iteration"], entry["variant"]),
+                project.predictions(entry["iteration"], entry["variant"]),
+            ):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _portable(values: dict[str, Any], project: Project) -> dict[str, Any]:
+    """Environment variables as text; the source's path relative to ``$TSLOOP_DATA`` or the project.
+
+    Other absolute paths are left alone.
+    """
+    values = _escaped(values)
     source = values.get("source")
     if not isinstance(source, dict) or not isinstance(source.get("path"), str):
-        return
-    if ENV_MARK in source["path"]:
-        source["path"] = escape(source["path"])
-        return
+        return values
     path = Path(source["path"]).expanduser()
     if not path.is_absolute():
-        return
+        return values
     data = os.environ.get("TSLOOP_DATA")
     if data and path.resolve().is_relative_to(Path(data).resolve()):
         rest = path.resolve().relative_to(Path(data).resolve()).as_posix()
         source["path"] = escape(ENV_MARK + "TSLOOP_DATA}" + ("" if rest == "." else f"/{rest}"))
     elif path.resolve().is_relative_to(project.root.resolve()):
         source["path"] = project.relative(path)
+    return values
+
+
+def _escaped(tree: Any) -> Any:
+    """A copy in which ``${oc.env:…}`` is text for whoever composes it."""
+    if isinstance(tree, Mapping):
+        return {key: _escaped(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_escaped(value) for value in tree]
+    return escape(tree) if isinstance(tree, str) else tree
 
 
 def _digest(project: Project) -> str:

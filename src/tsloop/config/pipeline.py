@@ -18,6 +18,8 @@ __all__ = ["NOTHING_YET", "REVISIONS", "IterationSpec", "Unrolled", "unroll"]
 NOTHING_YET = "data/series/manifest.json"
 """What a dependency slot names where there is nothing to depend on yet."""
 
+SIMULATED_GOLD = "data/simulated/gold.jsonl"
+
 REVISIONS: dict[str, int] = {
     "acquire": 1,
     "prepare": 1,
@@ -95,19 +97,12 @@ class _Unroller:
         self.published = published
         self.journals = journals
         self.parents = {spec.parent for spec in iterations.values()}
-        self.simulated = values["annotator"]["kind"] == "simulated"
+        self.annotator = values["annotator"]["kind"]
         self.out = Unrolled()
 
     def run(self) -> Unrolled:
         self.out.revisions = {key: REVISIONS[key] for key in ("acquire", "prepare")}
         self._bases()
-        if self.simulated:
-            self.out.annotations["gold"] = {
-                "queue": NOTHING_YET,
-                "parent_labels": NOTHING_YET,
-                "labels": self.values["labels"],
-                "revision": REVISIONS["annotate"],
-            }
         self.out.queues[BASE] = self._queue(BASE, leaf=not self._anything_published())
         for name, spec in self.specs.items():
             self.out.iterations[name] = self._declared(spec)
@@ -115,9 +110,35 @@ class _Unroller:
                 continue
             if self._frozen(name):
                 self._copy(name)
-            elif self.simulated or name in self.journals:
+            elif self._opened(spec):
                 self._iteration(spec)
+        if any(entry["gold"] == SIMULATED_GOLD for entry in self.out.datasets.values()) or (
+            self.annotator == "simulated" and not self.out.datasets
+        ):
+            self.out.annotations["gold"] = self._simulated_gold()
         return self.out
+
+    def _simulated(self, name: str) -> bool:
+        """People's labels count wherever there are any; a simulated annotator fills in."""
+        return self.annotator == "simulated" and name not in self.journals
+
+    def _opened(self, spec: IterationSpec) -> bool:
+        """It has labels or will have, and so has what it builds on."""
+        parent = self.specs.get(spec.parent)
+        return (self._simulated(spec.name) or spec.name in self.journals) and (
+            parent is None or parent.archived or parent.name in self.out.datasets
+        )
+
+    def _simulated_gold(self) -> dict[str, Any]:
+        previous = self.previous.get("annotations", {}).get("gold")
+        if previous is not None and self._anything_published():
+            return dict(previous)
+        return {
+            "queue": NOTHING_YET,
+            "parent_labels": NOTHING_YET,
+            "labels": self.values["labels"],
+            "revision": REVISIONS["annotate"],
+        }
 
     def _declared(self, spec: IterationSpec) -> dict[str, Any]:
         entry: dict[str, Any] = {"parent": spec.parent, "base_model": spec.base_model}
@@ -126,11 +147,13 @@ class _Unroller:
         return entry
 
     def _frozen(self, name: str) -> bool:
-        return (
-            name in self.published
-            and name in self.parents
-            and name in self.previous.get("datasets", {})
-        )
+        """Published, and either built upon or labelled by an annotator that is gone meanwhile."""
+        previous = self.previous.get("datasets", {}).get(name)
+        if name not in self.published or previous is None:
+            return False
+        by_simulation = previous["gold"] == SIMULATED_GOLD
+        by_nobody = by_simulation and self.annotator != "simulated" and name not in self.journals
+        return name in self.parents or by_nobody
 
     def _anything_published(self) -> bool:
         return any(self._frozen(name) or self.specs[name].archived for name in self.specs)
@@ -183,10 +206,11 @@ class _Unroller:
 
     def _iteration(self, spec: IterationSpec) -> None:
         name, leaf = spec.name, spec.name not in self.parents
-        journal = f"data/{'simulated' if self.simulated else 'labels'}/{name}.jsonl"
-        gold = f"data/{'simulated' if self.simulated else 'labels'}/gold.jsonl"
+        simulated = self._simulated(name)
+        journal = f"data/{'simulated' if simulated else 'labels'}/{name}.jsonl"
+        gold = SIMULATED_GOLD if simulated else "data/labels/gold.jsonl"
         parent_labels = NOTHING_YET if spec.parent == BASE else f"data/snapshots/{spec.parent}"
-        if self.simulated:
+        if simulated:
             self.out.annotations[name] = {
                 "queue": f"data/queues/{spec.parent}.jsonl",
                 "parent_labels": parent_labels,
@@ -211,6 +235,7 @@ class _Unroller:
             "parent_report": (
                 NOTHING_YET if spec.parent == BASE else f"reports/{spec.parent}/scorecard.json"
             ),
+            "variants": list(self.values["variants"]),
             "primary": self._pick("loop.primary", leaf),
             "evaluate": self._pick("evaluate", leaf),
             "gate": self._pick("gate", leaf),
@@ -257,7 +282,6 @@ class _Unroller:
             "variant": self._pick("loop.primary", leaf),
             "labels": NOTHING_YET if name == BASE else f"data/snapshots/{name}",
             "sampler": self._pick("sampler", leaf),
-            "annotator": self._pick("annotator.kind", leaf),
             "revision": REVISIONS["queue"],
         }
 

@@ -171,6 +171,28 @@ def validate(params: Mapping[str, Any]) -> None:
         raise ConfigError(f"source.kind is {kind!r}; known are {sorted(SOURCES)}.")
     from_mapping(_load(SOURCES[kind]), settings, "source")
     _validate_variants(params)
+    _validate_environment(params, "")
+
+
+def _validate_environment(tree: Any, where: str) -> None:
+    """Only variables that begin with ``TSLOOP_`` may be named, so that no secret can be."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            _validate_environment(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(tree, list):
+        for number, value in enumerate(tree):
+            _validate_environment(value, f"{where}[{number}]")
+    elif isinstance(tree, str):
+        for match in _ENVIRONMENT.finditer(tree):
+            _check_name(match.group(1), where)
+
+
+def _check_name(name: str, where: str) -> None:
+    if not name.startswith("TSLOOP_"):
+        raise ConfigError(
+            f"{where} reads the environment variable {name}; "
+            "only names that begin with TSLOOP_ are allowed."
+        )
 
 
 def _validate_variants(params: Mapping[str, Any]) -> None:
@@ -209,11 +231,7 @@ def resolve_environment(values: Any, where: str) -> Any:
 
     def lookup(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
-        if not name.startswith("TSLOOP_"):
-            raise ConfigError(
-                f"{where} reads the environment variable {name}; "
-                "only names that begin with TSLOOP_ are allowed."
-            )
+        _check_name(name, where)
         value = os.environ.get(name, default)
         if value is None:
             raise ConfigError(
