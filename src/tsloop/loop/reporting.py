@@ -11,15 +11,14 @@ from tsloop.files import read_json, read_jsonl, sha256_file, sha256_tree
 from tsloop.labels import LabelSet
 from tsloop.loop.assess import Assessment
 from tsloop.project import Project
-from tsloop.report.build import render_report
 from tsloop.report.cases import select_cases
 from tsloop.report.data import CaseData, HistoryPoint, ReportData, Verdict
 from tsloop.series.store import SeriesStore
 
-__all__ = ["build_report"]
+__all__ = ["report_data"]
 
 
-def build_report(
+def report_data(
     project: Project,
     params: Mapping[str, Any],
     name: str,
@@ -30,14 +29,14 @@ def build_report(
     *,
     label_set: LabelSet,
     max_cases: int,
-) -> str:
-    """The HTML of ``reports/<it>/report.html``."""
+) -> ReportData:
+    """What ``reports/<it>/report.html`` and the charts of `dvc plots` show."""
     parent = params["evaluations"][name]["parent"]
     primary = params["evaluations"][name]["primary"]
     snapshot = read_json(project.snapshot(name) / "snapshot.json")
     version = assessment.gold["version"]
     fits = {v: params["fits"][f"{name}-{v}"] for v in assessment.variants}
-    data = ReportData(
+    return ReportData(
         iteration=name,
         parent=parent,
         project=params["project"]["name"],
@@ -87,7 +86,6 @@ def build_report(
         config={variant: entry["detector"] for variant, entry in fits.items()},
         label_set=label_set,
     )
-    return render_report(data)
 
 
 def _model_name(fit: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tsloop.files import fresh_dir
 from tsloop.stages.annotate import label_set_of
 from tsloop.stages.runner import Figures, StageContext, run_stage
 from tsloop.typed import from_mapping
@@ -20,23 +21,30 @@ def dataset(context: StageContext) -> Figures:
     store = SeriesStore.open(project.series)
     label_set = label_set_of(entry)
     parent = project.root / entry["parent_labels"]
-    build_snapshot(
-        project.snapshot(context.key),
-        [(context.key, project.root / entry["journal"])],
-        store,
-        label_set,
-        parent if parent.is_dir() else None,
-    )
-    return build_dataset(
-        project.dataset(context.key),
-        read_snapshot(project.snapshot(context.key)),
-        store,
-        read_gold(project.root / entry["gold"]),
-        from_mapping(SplitConfig, entry["split"], "split"),
-        context.key,
-        label_set,
-        entry["seed"],
-    )
+    journal, gold = project.root / entry["journal"], project.root / entry["gold"]
+    # The snapshot takes its place only together with its dataset: a leak leaves neither.
+    with (
+        fresh_dir(project.dataset(context.key)) as dataset_dir,
+        fresh_dir(project.snapshot(context.key)) as snapshot_dir,
+        context.unchanged(journal, gold),
+    ):
+        build_snapshot(
+            snapshot_dir,
+            [(context.key, journal)],
+            store,
+            label_set,
+            parent if parent.is_dir() else None,
+        )
+        return build_dataset(
+            dataset_dir,
+            read_snapshot(snapshot_dir),
+            store,
+            read_gold(gold),
+            from_mapping(SplitConfig, entry["split"], "split"),
+            context.key,
+            label_set,
+            entry["seed"],
+        )
 
 
 if __name__ == "__main__":

@@ -26,48 +26,51 @@ def evaluate(context: StageContext) -> Figures:
     from tsloop.annotations.gold import read_gold
     from tsloop.loop.assess import assess
     from tsloop.loop.gate import GateConfig
-    from tsloop.loop.reporting import build_report
+    from tsloop.loop.reporting import report_data
+    from tsloop.report.build import render_report
+    from tsloop.report.standalone import chart_files
     from tsloop.series.store import SeriesStore
 
     project, entry, name = context.project, context.entry("evaluations"), context.key
     config = from_mapping(EvaluateConfig, entry["evaluate"], "evaluate")
     store = SeriesStore.open(project.series)
-    gold = read_gold(project.root / entry["gold"])
-    variants = _directories(project.root / "data" / "predictions" / name)
-    assessment = assess(
-        store,
-        gold,
-        variants,
-        _parents(context, variants),
-        gate=from_mapping(GateConfig, entry["gate"], "gate"),
-        n_bootstrap=config.n_bootstrap,
-        seed=config.seed,
-        progress=context.progress,
-    )
-    metrics = {variant: card.metrics for variant, card in assessment.variants.items()}
-    history = _history(context, assessment)
-    with fresh_dir(project.report(name)) as directory:
-        write_json(directory / "scorecard.json", assessment.to_dict() | {"history": history})
-        html = build_report(
-            context.project,
-            context.params,
-            name,
-            assessment,
+    gold_file = project.root / entry["gold"]
+    with context.unchanged(gold_file):
+        gold = read_gold(gold_file)
+        variants = {v: project.predictions(name, v) for v in entry["variants"]}
+        assessment = assess(
             store,
             gold,
-            history,
-            label_set=label_set_of(entry),
-            max_cases=config.report_cases,
+            variants,
+            _parents(context, variants),
+            gate=from_mapping(GateConfig, entry["gate"], "gate"),
+            n_bootstrap=config.n_bootstrap,
+            seed=config.seed,
+            progress=context.progress,
         )
-        write_text_atomic(directory / "report.html", html)
+    metrics = {variant: card.metrics for variant, card in assessment.variants.items()}
+    history = _history(context, assessment)
+    data = report_data(
+        context.project,
+        context.params,
+        name,
+        assessment,
+        store,
+        gold,
+        history,
+        label_set=label_set_of(entry),
+        max_cases=config.report_cases,
+    )
+    with fresh_dir(project.report(name)) as directory:
+        write_json(directory / "scorecard.json", assessment.to_dict() | {"history": history})
+        write_text_atomic(directory / "report.html", render_report(data))
+    with fresh_dir(project.root / "reports" / "plots" / name) as directory:
+        for file, picture in chart_files(data).items():
+            write_text_atomic(directory / file, picture)
     write_json(project.root / "reports" / "metrics" / f"{name}.json", metrics)
     _write_curves(project.root / "reports" / "curves" / f"{name}.csv", assessment)
     primary = metrics.get(entry["primary"], {})
     return {"gold": len(gold.records), "event_f1": primary.get("event_f1")}
-
-
-def _directories(directory: Path) -> dict[str, Path]:
-    return {path.name: path for path in sorted(directory.iterdir()) if path.is_dir()}
 
 
 def _parents(context: StageContext, variants: Mapping[str, Path]) -> dict[str, Path]:

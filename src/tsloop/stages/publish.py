@@ -21,12 +21,12 @@ def publish(context: StageContext) -> Figures:
     scorecard = read_json(project.report(name) / "scorecard.json")
     snapshot = read_json(project.snapshot(name) / "snapshot.json")
     config = iteration_config(context.params, name)
+    evaluation = config["evaluations"][name]
     variants = {
-        directory.name: _variant(directory, project.root, scorecard)
-        for directory in sorted((project.root / "models" / name).iterdir())
-        if directory.is_dir()
+        variant: _variant(project.model(name, variant), project.root, scorecard)
+        for variant in evaluation["variants"]
     }
-    primary = config["evaluations"][name]["primary"]
+    primary = evaluation["primary"]
     record = {
         "schema": "tsloop.registry/1",
         "iteration": name,
