@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -57,8 +58,8 @@ def init(
     from tsloop.template import create_project
 
     written = create_project(directory)
-    if name:
-        write_params(Project(directory), [f"project.name={name}"])
+    chosen = name or re.sub(r"\W+", "-", directory.resolve().name).strip("-_") or "project"
+    write_params(Project(directory), [f"project.name='{chosen}'"])
     typer.echo(f"Made {directory} with {len(written)} files. Next:")
     typer.echo(f"  cd {directory}")
     typer.echo("  tsloop configure source=folder source.path=YOUR_DATA")
@@ -79,13 +80,15 @@ def configure(
     """Choose settings; writes params.yaml, which dvc repro reads."""
     from tsloop.config.params import configure as write_params
     from tsloop.config.show import describe_choices
+    from tsloop.execution.guard import project_lock
     from tsloop.project import find_project
 
     project = find_project()
     if show:
         typer.echo(describe_choices(project))
         return
-    changed = write_params(project, overrides or [], reset=reset)
+    with project_lock(project.root, "tsloop configure"):
+        changed = write_params(project, overrides or [], reset=reset)
     for line in changed[:40]:
         typer.echo(f"  {line}")
     if len(changed) > 40:
@@ -144,8 +147,8 @@ def main() -> None:
     work_offline()
     try:
         app()
-    except TsloopError as error:
-        sys.stderr.write(f"tsloop: {error}\n")
-        raise SystemExit(1) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
+    except (TsloopError, OSError) as error:
+        sys.stderr.write(f"tsloop: {error}\n")
+        raise SystemExit(1) from None

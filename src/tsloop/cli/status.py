@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import typer
 
 from tsloop.cli.tables import iterations_table, show
-from tsloop.config.params import check_drift
+from tsloop.config.params import check_drift, read_params
 from tsloop.errors import ConfigDriftError
 from tsloop.loop.manager import IterationManager
 from tsloop.loop.states import State
@@ -26,26 +28,28 @@ def show_status(project: Project) -> None:
     iterations = IterationManager(project).list_iterations()
     show(iterations_table(iterations))
     typer.echo(f"Champion: {current_champion(project.root) or 'none yet'}")
-    typer.echo(next_step([(it.name, it.state, it.failure) for it in iterations]))
+    waiting = {it.name for it in iterations if _waits_for_people(project, it.name)}
+    typer.echo(next_step([(it.name, it.state, it.failure) for it in iterations], waiting))
     if any(project.registry(it.name).exists() for it in iterations):
         sync_project(project)
 
 
-def next_step(iterations: list[tuple[str, State, str]]) -> str:
-    """One sentence: the command that moves the loop on."""
+def _waits_for_people(project: Project, name: str) -> bool:
+    """Its stages are not in the pipeline, because it has no labels and no simulated annotator."""
+    return name not in read_params(project)["datasets"]
+
+
+def next_step(iterations: list[tuple[str, State, str]], waiting: Collection[str] = ()) -> str:
+    """One sentence: the command that moves the loop on; ``waiting`` are not in the pipeline yet."""
     for name, state, failure in iterations:
         if failure:
             return f"{name} failed: {failure}. After mending it: dvc repro"
-        if state in (
-            State.CREATED,
-            State.DATA_READY,
-            State.TRAINING,
-            State.TRAINED,
-            State.INFERRING,
-        ):
+        if state is State.CREATED:
+            return f"Next: label the series of {name} in data/labels/{name}.jsonl"
+        if state is State.ANNOTATING and name in waiting:
+            return f"Next: tsloop configure && dvc repro (trains on data/labels/{name}.jsonl)"
+        if state not in (State.REVIEWING, State.COMPLETED):
             return f"Next: dvc repro (brings {name} from {state} on)"
-        if state is State.ANNOTATING:
-            return f"Next: label the series of {name}; its journal is data/labels/{name}.jsonl"
     if not iterations:
         return "Next: tsloop iteration create"
     return "Next: tsloop promote, or tsloop iteration create"

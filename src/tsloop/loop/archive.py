@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +21,34 @@ from tsloop.errors import IterationError
 from tsloop.files import write_text_atomic
 from tsloop.project import Project
 
-__all__ = ["archive_iteration", "forget_outputs"]
+__all__ = ["forget_outputs", "half_archived", "tag_iteration", "track_outputs"]
 
+_IN_GIT = ("reports/metrics/", "reports/curves/", "reports/plots/", "registry/")
 _WEIGHTS = ("models/", "data/predictions/", "data/datasets/")
 
 
-def archive_iteration(project: Project, name: str, params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Move one iteration's outputs from ``dvc.lock`` to ``archive/<it>.dvc`` and tag the commit.
+def tag_iteration(project: Project, name: str) -> None:
+    """Make the git tag from which `dvc repro` reproduces the iteration; one that exists stays.
 
-    Returns the iteration's variants, which the pipeline forgets with its entries.
+    Raises `IterationError` where the tag would not reproduce it: nothing committed, not yet run.
     """
-    _tag(project, name)
-    lock = _read_lock(project)
-    outs = [out for stage in _stages_of(lock, name) for out in lock["stages"][stage]["outs"]]
-    tracked = sorted((out for out in outs if _is_cached(out)), key=lambda out: str(out["path"]))
-    if not tracked:
+    if not any(_is_cached(out) for out in _outs_of(_read_lock(project), name)):
         raise IterationError(f"dvc.lock has no outputs of {name}.", hint="Run `dvc repro` first.")
-    _write_tracked(project, name, tracked)
+    _tag(project, name)
+
+
+def half_archived(project: Project, archived: Iterable[str]) -> list[str]:
+    """Archived iterations that ``dvc.lock`` still knows as stages: archiving was interrupted."""
+    lock = _read_lock(project)
+    return [name for name in archived if any(_stages_of(lock, name))]
+
+
+def track_outputs(project: Project, name: str) -> None:
+    """Move the outputs of an iteration that is no stage any more to ``archive/<it>.dvc``."""
+    lock = _read_lock(project)
+    cached = (out for out in _outs_of(lock, name) if _is_cached(out))
+    _write_tracked(project, name, sorted(cached, key=lambda out: str(out["path"])))
     _drop_stages(project, lock, name)
-    return tuple(
-        entry["variant"] for entry in params["fits"].values() if entry["iteration"] == name
-    )
 
 
 def forget_outputs(project: Project, name: str, *, weights_only: bool = False) -> None:
@@ -63,6 +70,7 @@ def forget_outputs(project: Project, name: str, *, weights_only: bool = False) -
         project.dataset(name),
         project.snapshot(name),
         project.report(name),
+        project.root / "reports" / "plots" / name,
     ):
         shutil.rmtree(directory, ignore_errors=True)
     for file in (
@@ -110,9 +118,13 @@ def _stages_of(lock: Mapping[str, Any], name: str) -> Iterator[str]:
             yield stage
 
 
+def _outs_of(lock: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    return [out for stage in _stages_of(lock, name) for out in lock["stages"][stage]["outs"]]
+
+
 def _is_cached(out: Mapping[str, Any]) -> bool:
     """Metrics, curves and registry files are kept in git, not in DVC's cache."""
-    return not str(out["path"]).startswith(("reports/metrics/", "reports/curves/", "registry/"))
+    return not str(out["path"]).startswith(_IN_GIT)
 
 
 def _write_tracked(project: Project, name: str, outs: list[dict[str, Any]]) -> None:

@@ -83,5 +83,7 @@ def _event_f1(project: Project, name: str, params: Mapping[str, Any]) -> float |
     path = project.root / "reports" / "metrics" / f"{name}.json"
     if not path.exists():
         return None
-    value = read_json(path).get(params["loop"]["primary"], {}).get("event_f1")
+    evaluation = params["evaluations"].get(name, {})
+    primary = evaluation.get("primary", params["loop"]["primary"])
+    value = read_json(path).get(primary, {}).get("event_f1")
     return None if value is None else float(value)

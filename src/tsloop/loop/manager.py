@@ -6,21 +6,33 @@ keeps no state of its own, so it can be thrown away and made again at any moment
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tsloop.config.params import configure, read_iterations, read_params, write_iterations
+from tsloop.config.params import (
+    check_drift,
+    configure,
+    read_iterations,
+    read_params,
+    write_iterations,
+)
 from tsloop.config.pipeline import IterationSpec
 from tsloop.errors import IterationError, IterationNotFoundError
 from tsloop.files import read_json
-from tsloop.loop.archive import archive_iteration, forget_outputs
+from tsloop.loop.archive import (
+    forget_outputs,
+    half_archived,
+    tag_iteration,
+    track_outputs,
+)
 from tsloop.loop.facts import gather_facts
 from tsloop.loop.states import State, check_transition, derive_state
 from tsloop.project import BASE, Project
@@ -99,7 +111,8 @@ class IterationManager:
                 f"{[*iterations] or 'none'}.",
                 hint=f"Name an iteration, or {BASE!r}.",
             )
-        self._change({**iterations, name: IterationSpec(name, parent)})
+        with self._changing(f"create {name}"):
+            self._change({**iterations, name: IterationSpec(name, parent)})
         return self.show(name)
 
     def delete(self, iteration_id: str) -> None:
@@ -121,8 +134,9 @@ class IterationManager:
                     hint="Promote another model, or `tsloop rollback`, first.",
                 )
         remaining = {name: spec for name, spec in iterations.items() if name != iteration_id}
-        self._change(remaining)
-        forget_outputs(self.project, iteration_id)
+        with self._changing(f"delete {iteration_id}"):
+            forget_outputs(self.project, iteration_id)
+            self._change(remaining)
 
     def archive(self, keep: int | None = None) -> list[str]:
         """Take all but the newest ``keep`` iterations out of the DVC graph; returns their names.
@@ -142,18 +156,23 @@ class IterationManager:
                     f"{name} is not published, so there is nothing to archive yet.",
                     hint="Run `dvc repro` first.",
                 )
-        for name in old:
-            variants = archive_iteration(self.project, name, params)
-            iterations[name] = IterationSpec(
-                name, iterations[name].parent, iterations[name].base_model, True, variants
-            )
-        if old:
+        with self._changing("archive"):
+            for name in old:
+                tag_iteration(self.project, name)
+                fits = [fit for fit in params["fits"].values() if fit["iteration"] == name]
+                variants = tuple(fit["variant"] for fit in fits)
+                iterations[name] = replace(iterations[name], archived=True, variants=variants)
+            # Out of the graph first: no file may be an output of a stage and tracked as well.
             self._change(iterations)
-        return old
+            archived = [name for name, spec in iterations.items() if spec.archived]
+            done = half_archived(self.project, archived)
+            for name in done:
+                track_outputs(self.project, name)
+        return done
 
     def prepare_training_data(self, iteration_id: str) -> Path:
         """Bring snapshot and dataset up to date; returns the dataset's directory."""
-        self._live(iteration_id)
+        self._open(iteration_id)
         self._repro([f"dataset@{iteration_id}"])
         return self.project.dataset(iteration_id)
 
@@ -163,10 +182,11 @@ class IterationManager:
         from tsloop.execution import build_executor
 
         settings = config or TrainConfig()
-        self._live(iteration_id)
+        self._open(iteration_id)
         current = self.show(iteration_id).state
         if settings.overrides:
-            changed = configure(self.project, settings.overrides)
+            with self._changing(f"configure {iteration_id}"):
+                changed = configure(self.project, settings.overrides)
             if any(line.startswith(f"fits.{iteration_id}-") for line in changed):
                 current = State.DATA_READY  # what was trained before no longer counts
         check_transition(current, State.TRAINING, "training reads the labels of the iteration")
@@ -219,22 +239,26 @@ class IterationManager:
         parents = {spec.parent for spec in iterations.values() if not spec.archived}
         newest = set(archived[-keep:] if keep else ())
         protected = newest | parents | ever_champion(self.project.root)
-        removed = []
-        for name in archived:
-            if name in protected:
-                continue
-            for directory in (
-                self.project.model(name, "").parent / name,
-                self.project.root / "data" / "predictions" / name,
-                self.project.dataset(name),
-            ):
-                if directory.exists():
-                    removed.append(self.project.relative(directory))
-                    if not dry_run:
+        doomed = {
+            name: [
+                directory
+                for directory in (
+                    self.project.root / "models" / name,
+                    self.project.root / "data" / "predictions" / name,
+                    self.project.dataset(name),
+                )
+                if directory.exists()
+            ]
+            for name in archived
+            if name not in protected
+        }
+        if not dry_run:
+            with self._changing("gc"):
+                for name, directories in doomed.items():
+                    forget_outputs(self.project, name, weights_only=True)
+                    for directory in directories:
                         shutil.rmtree(directory)
-            if not dry_run:
-                forget_outputs(self.project, name, weights_only=True)
-        return removed
+        return [self.project.relative(path) for paths in doomed.values() for path in paths]
 
     def repro(self, targets: Sequence[str] = ()) -> None:
         """`dvc repro` in the foreground, under the project lock."""
@@ -285,6 +309,28 @@ class IterationManager:
                 hint=f"`git checkout tsloop/{iteration_id}` has the state that reproduces it.",
             )
         return spec
+
+    def _open(self, iteration_id: str) -> None:
+        """Let the stages of an iteration exist whose labels people have made meanwhile."""
+        self._live(iteration_id)
+        if iteration_id in read_params(self.project)["datasets"]:
+            return
+        if not self.project.labels(iteration_id).exists():
+            raise IterationError(
+                f"{iteration_id} has no labels yet: data/labels/{iteration_id}.jsonl is missing.",
+                hint="Label its series first.",
+            )
+        with self._changing(f"open {iteration_id}"):
+            configure(self.project)
+
+    @contextlib.contextmanager
+    def _changing(self, what: str) -> Iterator[None]:
+        """Nobody else runs or changes the project, and ``params.yaml`` is as ``conf/`` says."""
+        from tsloop.execution.guard import project_lock
+
+        with project_lock(self.project.root, what):
+            check_drift(self.project)
+            yield
 
     def _change(self, iterations: dict[str, IterationSpec]) -> None:
         before = read_iterations(self.project)
