@@ -38,6 +38,8 @@ QUIET_EVIDENCE = 0.0
 OFFSET = 0.4
 """Mixed log-odds of even odds: found on labelled development series, for use without labels."""
 
+GAP = 10
+
 _THRESHOLDS = 64
 
 
@@ -72,7 +74,8 @@ def event_f1_curve(
     """Event-F1 over a grid of thresholds, shape ``(64,)``, by a rule that is cheap to count.
 
     An event is found where its largest score reaches the threshold; a false event is an upward
-    crossing outside all events (and ``slack`` rows around them).
+    crossing outside all events (and ``slack`` rows around them), more than `GAP` rows after the
+    last row above the threshold.
     """
     pooled = np.concatenate(scores)
     grid = np.unique(np.quantile(pooled, 1.0 - np.geomspace(1e-5, 0.3, _THRESHOLDS)))
@@ -84,7 +87,8 @@ def event_f1_curve(
             peak = score[interval.start : interval.end + 1].max()
             found[: np.searchsorted(grid, peak, side="right")] += 1
             quiet[max(0, interval.start - slack) : interval.end + slack + 1] = -1.0
-        before = np.concatenate(([-1.0], quiet[:-1]))
+        padded = np.concatenate((np.full(GAP, -1.0), quiet[:-1]))
+        before = np.lib.stride_tricks.sliding_window_view(padded, GAP).max(axis=1)
         rising = quiet > before
         upper = np.searchsorted(grid, quiet[rising], side="right")
         lower = np.searchsorted(grid, before[rising], side="right")

@@ -76,7 +76,7 @@ class FinetuneConfig:
     """Peak learning rate of the patch encoder; 0 freezes it."""
     weight_decay: float = 0.01
     """AdamW's decoupled weight decay."""
-    steps: int = 40
+    steps: int = 60
     """Optimiser steps of the final fit; each out-of-fold fit takes as many."""
     warmup: float = 0.1
     """Share of the steps with a rising learning rate; it falls as a cosine afterwards."""
@@ -102,7 +102,7 @@ class FinetuneConfig:
     """Largest gradient norm."""
     eval_every: int = 10
     """Steps between two looks at the validation examples (where there are any)."""
-    patience: int = 3
+    patience: int = 8
     """Looks without improvement after which training stops; the best weights are kept."""
     folds: int = 3
     """Out-of-fold fits (by group) that choose the blend and the thresholds; below 2: none."""

@@ -33,8 +33,8 @@ class PretrainConfig:
     """The recipe; it is stored with the weights."""
 
     seed: int = 0
-    steps: int = 900
-    series: int = 1500
+    steps: int = 1300
+    series: int = 1800
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 0.02

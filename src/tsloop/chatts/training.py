@@ -28,7 +28,8 @@ EVENT_WEIGHT = 3.0
 class Item:
     """One labelled series ready for training; all arrays have one entry per row.
 
-    ``target`` 0/1, ``weight`` >= 0, ``label`` index into the label head or -1.
+    ``target`` 0/1, ``weight`` >= 0, ``label`` index into the label head or -1. ``events`` are the
+    stretches worth looking at: true events and rejected ones.
     """
 
     channels: npt.NDArray[np.float32]
@@ -50,10 +51,18 @@ class Batch:
 
 
 def make_item(
-    series: Series, intervals: Sequence[Interval], labels: Sequence[str], weight: float = 1.0
+    series: Series,
+    intervals: Sequence[Interval],
+    labels: Sequence[str],
+    weight: float = 1.0,
+    rejected: Sequence[Interval] = (),
 ) -> Item:
-    """An item from a labelled series; labels that the head does not know teach no label."""
-    return _item(series_channels(series).channels, intervals, labels, weight)
+    """An item from a labelled series; labels that the head does not know teach no label.
+
+    ``rejected`` are stretches that the untuned model takes for anomalies and the annotator does
+    not: what a team calls normal is learned from them, so they count as much as events.
+    """
+    return _item(series_channels(series).channels, intervals, labels, weight, rejected)
 
 
 def synthetic_item(example: SyntheticSeries, labels: Sequence[str]) -> Item:
@@ -67,6 +76,7 @@ def _item(
     intervals: Sequence[Interval],
     labels: Sequence[str],
     scale: float,
+    rejected: Sequence[Interval] = (),
 ) -> Item:
     n = len(channels)
     target, weight = np.zeros(n, np.float32), np.ones(n, np.float32)
@@ -78,10 +88,13 @@ def _item(
             weight[max(0, edge - EDGE_ROWS) : edge + EDGE_ROWS] = EDGE_WEIGHT
         target[rows] = 1.0
         label[rows] = index.get(interval.label, -1)
+    for interval in rejected:
+        rows = slice(interval.start, interval.end + 1)
+        weight[rows] = np.maximum(weight[rows], EVENT_WEIGHT / np.sqrt(len(interval)))
     for interval in intervals:
         rows = slice(interval.start, interval.end + 1)
         weight[rows] = EVENT_WEIGHT / np.sqrt(len(interval))
-    events = tuple((i.start, i.end) for i in intervals)
+    events = tuple((i.start, i.end) for i in (*intervals, *rejected))
     return Item(channels, target, weight * np.float32(scale), label, events)
 
 

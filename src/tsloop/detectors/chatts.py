@@ -31,7 +31,7 @@ from tsloop.detectors.base import Example, Progress, no_progress
 from tsloop.detectors.common import LocatingDetector
 from tsloop.detectors.factory import check_choice
 from tsloop.errors import ConfigError, ModelFileError
-from tsloop.evaluation.thresholds import OBJECTIVES
+from tsloop.evaluation.thresholds import OBJECTIVES, Decision
 from tsloop.intervals import Basis, Interval
 from tsloop.series.types import Series
 
@@ -53,13 +53,16 @@ class ChattsConfig:
     """How it learns from labels."""
     neighbours: float = 0.6
     """Weight of the nearest-neighbour evidence without labels, in [0, 1]."""
-    neighbour_choices: list[float] = field(default_factory=lambda: [0.3, 0.45, 0.6, 0.75])
+    neighbour_choices: list[float] = field(default_factory=lambda: [0.15, 0.3, 0.45, 0.6, 0.75])
     """Weights that the labelled series may choose from."""
     objective: str = "balanced"
     """What the thresholds are fitted for (`tsloop.evaluation.thresholds.fit_decision`)."""
 
     refine_edges: bool = True
     """Move the edges of found intervals to where the values themselves deviate."""
+    rejected_above: float = 0.45
+    """Where the untuned model scores higher than this and the annotator saw nothing, the stretch
+    counts in training like an event: labels teach what is normal. 1: no such stretches."""
 
     def __post_init__(self) -> None:
         check_choice("chatts.objective", self.objective, OBJECTIVES)
@@ -86,6 +89,7 @@ class ChattsDetector(LocatingDetector):
         self._base: Base | None = None
         self._model: ChattsModel | None = None
         self._results: OrderedDict[str, tuple[Floats, Floats]] = OrderedDict()
+        self._alarms: dict[str, list[Interval]] = {}
 
     @property
     def base(self) -> Base:
@@ -154,13 +158,31 @@ class ChattsDetector(LocatingDetector):
     def _data(self, examples: Sequence[Example]) -> FinetuneData:
         def items(chosen: Sequence[Example]) -> list[Item]:
             labels = self.base.config.labels
-            return [make_item(e.series, e.intervals, labels, e.weight) for e in chosen]
+            return [
+                make_item(e.series, e.intervals, labels, e.weight, self._rejected(e))
+                for e in chosen
+            ]
 
         train = [e for e in examples if e.split != "valid"] or list(examples)
         return FinetuneData(
             new=items([e for e in train if not e.replay]),
             old=items([e for e in train if e.replay]),
             valid=items([e for e in examples if e.split == "valid"]),
+        )
+
+    def _rejected(self, example: Example) -> tuple[Interval, ...]:
+        """What the untuned model would report and the annotator did not: to be unlearned."""
+        key = example.series.sha256
+        if key not in self._alarms:
+            logits = self._logits(merged_model(self.base, None), example.series)[0]
+            scores = mix(logits, series_channels(example.series).knn_z, self.config.neighbours)
+            level = self.config.rejected_above
+            rule = Decision(hi=level, lo=0.6 * level, merge_gap=5)
+            self._alarms[key] = rule.apply(scores)
+        return tuple(
+            alarm
+            for alarm in self._alarms[key]
+            if not any(alarm.overlap(event) for event in example.intervals)
         )
 
     def _out_of_fold(self, examples: Sequence[Example], seed: int) -> list[tuple[Example, Floats]]:
