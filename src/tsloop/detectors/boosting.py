@@ -176,6 +176,7 @@ class BoostingDetector(LocatingDetector):
         if rows is None:
             return None
         from sklearn.ensemble import HistGradientBoostingClassifier
+        from threadpoolctl import threadpool_limits
 
         bins = Bins.of(rows.features)
         codes = bins.codes(rows.features)
@@ -188,7 +189,10 @@ class BoostingDetector(LocatingDetector):
             max_features=config.feature_share,
             early_stopping=False,
             random_state=seed,
-        ).fit(codes, rows.anomalous, sample_weight=rows.weights)
+        )
+        # So little data gains nothing from more threads, and waiting threads slow each other down.
+        with threadpool_limits(1):
+            model.fit(codes, rows.anomalous, sample_weight=rows.weights)
         trees = TreeTable.from_sklearn(model, bins)
         ours, theirs = trees.probability(rows.features[:256]), model.predict_proba(codes[:256])
         if not np.allclose(ours, theirs[:, 1], rtol=0.0, atol=1e-9):

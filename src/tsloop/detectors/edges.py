@@ -26,6 +26,7 @@ from tsloop.signals.robust import MAD_TO_SIGMA
 __all__ = ["EdgeRule", "fit_edges", "local_deviation"]
 
 Values = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
 LEVELS = (2.0, 3.0, 4.0, 6.0, 9.0)
 SHARES = (0.0, 0.25, 0.5)
@@ -53,30 +54,37 @@ class EdgeRule:
 
     def apply(self, values: Values, interval: Interval) -> list[Interval]:
         """The interval's parts, in row order and disjoint; itself where no row deviates."""
-        cores = self.cores(values, interval)
-        if not len(cores):
-            return [interval]
-        out: list[Interval] = []
-        for core_start, core_end in cores.tolist():
-            start = max(0, core_start - self.pad_start)
-            end = min(len(values) - 1, core_end + self.pad_end)
-            if start > end:
-                start = end = (core_start + core_end) // 2
-            if out and start <= out[-1].end:
-                start, end = out[-1].start, max(end, out.pop().end)
-            out.append(interval.replace(start=start, end=end))
-        return out
+        return self.pad(self.cores(values, interval), interval, len(values))
 
-    def cores(self, values: Values, interval: Interval) -> npt.NDArray[np.int64]:
+    def cores(self, values: Values, interval: Interval) -> Rows:
         """First and last rows (inclusive) of the deviating parts before padding, shape (m, 2)."""
         deviation = local_deviation(values, interval.start, interval.end, self.context)
+        return self.parts(deviation) + interval.start
+
+    def parts(self, deviation: Values) -> Rows:
+        """The same, counted from the first row of ``deviation``."""
         rows = np.flatnonzero(deviation >= max(self.level, self.share * deviation.max()))
         if not len(rows):
             return np.empty((0, 2), dtype=np.int64)
         breaks = np.flatnonzero(np.diff(rows) > self.gap)
         first = np.concatenate(([0], breaks + 1))
         last = np.concatenate((breaks, [len(rows) - 1]))
-        return interval.start + np.stack((rows[first], rows[last]), axis=1).astype(np.int64)
+        return np.stack((rows[first], rows[last]), axis=1).astype(np.int64)
+
+    def pad(self, cores: Rows, interval: Interval, n_rows: int) -> list[Interval]:
+        """Padded cores as intervals in row order and disjoint; without one, the interval."""
+        if not len(cores):
+            return [interval]
+        out: list[Interval] = []
+        for core_start, core_end in cores.tolist():
+            start = max(0, core_start - self.pad_start)
+            end = min(n_rows - 1, core_end + self.pad_end)
+            if start > end:
+                start = end = (core_start + core_end) // 2
+            if out and start <= out[-1].end:
+                start, end = out[-1].start, max(end, out.pop().end)
+            out.append(interval.replace(start=start, end=end))
+        return out
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -133,45 +141,53 @@ def fit_edges(
     )
     if not any(predicted) or not any(truths):
         return None
-    base = _worth(predicted, truths)
-    shape = (len(LEVELS), len(SHARES), len(CONTEXTS), len(GAPS))
-    rules = [
-        _padded(EdgeRule(level, share, context, gap, 0, 0), values, predicted, truths)
-        for level, share, context, gap in itertools.product(LEVELS, SHARES, CONTEXTS, GAPS)
-    ]
-    worth = np.array([_worth(_applied(rule, values, predicted), truths) for rule in rules])
-    smooth = worth.reshape(shape)
+    deviations = {
+        context: [
+            [local_deviation(x, one.start, one.end, context) for one in found]
+            for x, found in zip(values, predicted, strict=True)
+        ]
+        for context in CONTEXTS
+    }
+    lengths = [len(x) for x in values]
+    known: dict[bytes, tuple[float, int, int]] = {}
+    rules: list[EdgeRule] = []
+    worth: list[float] = []
+    for level, share, context, gap in itertools.product(LEVELS, SHARES, CONTEXTS, GAPS):
+        rule = EdgeRule(level, share, context, gap, 0, 0)
+        cores = [
+            [rule.parts(d) + one.start for d, one in zip(ds, found, strict=True)]
+            for ds, found in zip(deviations[context], predicted, strict=True)
+        ]
+        # Many settings find the same parts: judge each outcome once.
+        key = b"|".join(c.tobytes() for found in cores for c in found)
+        if key not in known:
+            padded = _padded(rule, cores, truths)
+            applied = [
+                [part for c, one in zip(cs, found, strict=True) for part in padded.pad(c, one, n)]
+                for cs, found, n in zip(cores, predicted, lengths, strict=True)
+            ]
+            known[key] = (_worth(applied, truths), padded.pad_start, padded.pad_end)
+        value, before, after = known[key]
+        rules.append(EdgeRule(level, share, context, gap, before, after))
+        worth.append(value)
+    smooth = np.array(worth).reshape(len(LEVELS), len(SHARES), len(CONTEXTS), len(GAPS))
     for axis in (0, 1, 3):
         smooth = ndimage.convolve1d(smooth, [0.25, 0.5, 0.25], axis=axis, mode="nearest")
     best = int(np.argmax(smooth))
-    return rules[best] if smooth.flat[best] > base + MIN_GAIN else None
-
-
-def _applied(
-    rule: EdgeRule, values: Sequence[Values], predicted: Sequence[Sequence[Interval]]
-) -> list[list[Interval]]:
-    return [
-        [part for interval in found for part in rule.apply(x, interval)]
-        for x, found in zip(values, predicted, strict=True)
-    ]
+    return rules[best] if smooth.flat[best] > _worth(predicted, truths) + MIN_GAIN else None
 
 
 def _padded(
-    rule: EdgeRule,
-    values: Sequence[Values],
-    predicted: Sequence[Sequence[Interval]],
-    truths: Sequence[Sequence[Interval]],
+    rule: EdgeRule, cores: Sequence[Sequence[Rows]], truths: Sequence[Sequence[Interval]]
 ) -> EdgeRule:
     """The rule with the padding that the true events have around their cores, in the median."""
     starts: list[int] = []
     ends: list[int] = []
-    for x, found, truth in zip(values, predicted, truths, strict=True):
-        if not truth:
-            continue
-        cores = [Interval(a, b) for one in found for a, b in rule.cores(x, one).tolist()]
-        for t, c in match_events(truth, cores).pairs:
-            starts.append(cores[c].start - truth[t].start)
-            ends.append(truth[t].end - cores[c].end)
+    for found, truth in zip(cores, truths, strict=True):
+        parts = [Interval(a, b) for core in found for a, b in core.tolist()]
+        for t, c in match_events(truth, parts).pairs if truth else ():
+            starts.append(parts[c].start - truth[t].start)
+            ends.append(truth[t].end - parts[c].end)
     if len(starts) < MIN_PAIRS:
         return rule
     before, after = (int(np.clip(np.median(pads), -2, MAX_PAD)) for pads in (starts, ends))

@@ -56,9 +56,9 @@ class EnsembleConfig:
 class EnsembleDetector(LocatingDetector):
     """The mean of the members' scores, with weights chosen on scores of groups left out.
 
-    All members score on one scale (0.5 is their own threshold). Ranks are not averaged: some row of
-    a clean series always ranks first. A weight may be 0; without labels all are equal. A series that
-    one member cannot score is scored by the others.
+    All members score on one scale (0.5 is their own threshold). Ranks are not averaged: some row
+    of a clean series always ranks first. A weight may be 0; without labels all are equal. A series
+    that one member cannot score is scored by the others.
     """
 
     name = "ensemble"
