@@ -12,8 +12,9 @@ from tsloop.signals.robust import robust_z
 
 __all__ = ["autocorrelation", "detect_period"]
 
-_CLIP_SIGMAS = 5.0  # spikes must not decide what the rhythm of the series is
+_CLIP_SIGMAS = 3.0  # spikes must not decide what the rhythm of the series is
 _MIN_CORRELATION = 0.3
+_MIN_PROMINENCE = 0.15
 _N_CANDIDATES = 8
 
 
@@ -40,9 +41,10 @@ def detect_period(
     """Samples after which a finite series repeats itself, or ``None`` where it does not.
 
     Candidates are the strongest peaks of the periodogram; each is moved to the nearest local
-    maximum of the autocorrelation, and the one with the highest correlation wins (at least 0.3,
-    and longer periods must beat shorter ones clearly, so that a multiple is not mistaken for the
-    period). ``max_period`` is a third of the series by default.
+    maximum of the autocorrelation, and the one with the highest correlation wins (at least 0.3
+    and 0.15 above the lowest at shorter lags; longer periods must beat shorter ones clearly, so
+    that a multiple is not mistaken for the period). ``max_period`` is a third of the series by
+    default.
     """
     n = len(x)
     limit = n // 3 if max_period is None else min(max_period, n // 2)
@@ -51,6 +53,7 @@ def detect_period(
     values = np.clip(robust_z(x), -_CLIP_SIGMAS, _CLIP_SIGMAS)
     rows = np.arange(n) - (n - 1) / 2
     values = values - values.mean() - rows * (rows @ values / (rows @ rows))
+    values = np.clip(robust_z(values), -_CLIP_SIGMAS, _CLIP_SIGMAS)
     correlation = autocorrelation(values, min(limit + limit // 8 + 2, n - 1))
     found = {
         lag
@@ -86,4 +89,9 @@ def _climb(
     lags = lags[lags + 1 < len(correlation)]
     here = correlation[lags]
     tops = lags[(here >= correlation[lags - 1]) & (here >= correlation[lags + 1])]
-    return int(tops[np.argmax(correlation[tops])]) if len(tops) else None
+    if not len(tops):
+        return None
+    top = int(tops[np.argmax(correlation[tops])])
+    # A smooth series resembles itself at every short lag: a period must be left and come back.
+    dip = float(correlation[1 : top + 1].min())
+    return top if correlation[top] >= dip + _MIN_PROMINENCE else None
