@@ -15,6 +15,7 @@ from tsloop.files import read_json, sha256_tree, write_json
 from tsloop.intervals import Interval, Status
 from tsloop.labels import builtin_label_set
 from tsloop.series.types import Series
+from tsloop.testing import DETECTOR_CHECKS, Check
 
 CONFIG = ChattsConfig(
     finetune=FinetuneConfig(
@@ -46,6 +47,19 @@ def fitted() -> ChattsDetector:
     detector = ChattsDetector(CONFIG)
     detector.fit(examples(), seed=1)
     return detector
+
+
+@pytest.mark.parametrize("check", DETECTOR_CHECKS, ids=lambda check: check.__name__)
+def test_it_keeps_the_contract(check: Check, tmp_path: Path) -> None:
+    check(lambda: ChattsDetector(CONFIG), tmp_path)
+
+
+def test_rejected_alarms_are_what_the_annotator_did_not_mark() -> None:
+    detector, series = ChattsDetector(CONFIG), spiky()
+    assert detector._rejected(Example(series, (Interval(300, 305),))) == ()
+    assert any(
+        alarm.overlap(Interval(300, 305)) for alarm in detector._rejected(Example(series, ()))
+    )
 
 
 def test_without_labels_it_finds_an_obvious_event() -> None:

@@ -28,7 +28,7 @@ from tsloop.chatts.model import ChattsModel, deterministic
 from tsloop.chatts.scoring import score_channels
 from tsloop.chatts.training import Item, make_item
 from tsloop.detectors.base import Example, Progress, no_progress
-from tsloop.detectors.common import LocatingDetector
+from tsloop.detectors.common import LocatingDetector, usable_values
 from tsloop.detectors.factory import check_choice
 from tsloop.errors import ConfigError, ModelFileError
 from tsloop.evaluation.thresholds import OBJECTIVES, Decision
@@ -109,14 +109,19 @@ class ChattsDetector(LocatingDetector):
         """Tune the base (or go on from the parent's adapter), then fit blend and thresholds.
 
         Without a single labelled event nothing is trained: the parent's weights, or the base's,
-        stay, and the decision is the label-free one.
+        stay, and the decision is the label-free one. Examples without a single value are left out
+        and counted in ``n_failed``.
         """
         began = time.process_time()
         start = parent.adapter if parent is not None else None
         if parent is not None and parent.base.sha256 != self.base.sha256:
             raise ConfigError("The parent stands on another base than detector.base names.")
+        usable = [e for e in examples if not np.isnan(e.series.values).all()]
+        figures = {"n_examples": float(len(examples)), "steps": 0.0}
+        figures["n_failed"] = float(len(examples) - len(usable))
+        examples = usable
         events = sum(len(example.intervals) for example in examples)
-        figures = {"n_examples": float(len(examples)), "n_events": float(events), "steps": 0.0}
+        figures["n_events"] = float(events)
         self._set_adapter(start)
         self.weight = parent.weight if parent is not None else self.config.neighbours
         self.fit_rules([], [])
@@ -217,6 +222,7 @@ class ChattsDetector(LocatingDetector):
 
     def _analysed(self, series: Series) -> tuple[Floats, Floats]:
         """Logits per row and label logits per patch, kept for the last few series."""
+        usable_values(series, 1)  # no rows, or no value at all: an error that names the series
         key = series.sha256
         if key not in self._results:
             if self._model is None:
