@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tsloop.errors import ConfigError, ModelFileError
+from tsloop.evaluation.thresholds import OBJECTIVES
 
-__all__ = ["METHODS", "FinetuneConfig", "ModelConfig"]
+__all__ = ["METHODS", "ChattsConfig", "FinetuneConfig", "ModelConfig"]
 
 METHODS = ("lora", "full", "head")
 
@@ -118,3 +119,36 @@ class FinetuneConfig:
         for name in ("event_share", "synthetic_replay_share", "replay_share", "warmup"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"finetune.{name} is {getattr(self, name)}; it is a share, 0..1.")
+
+
+@dataclass(frozen=True)
+class ChattsConfig:
+    """Settings of the detector (``conf/detector/chatts_nano.yaml``)."""
+
+    base: str = "embedded"
+    """``embedded``, or a directory written by ``python -m tsloop.chatts.pretrain``."""
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    """How it learns from labels."""
+    neighbours: float = 0.6
+    """Weight of the nearest-neighbour evidence without labels, in [0, 1]."""
+    neighbour_choices: list[float] = field(default_factory=lambda: [0.15, 0.3, 0.45, 0.6, 0.75])
+    """Weights that the labelled series may choose from."""
+    objective: str = "balanced"
+    """What the thresholds are fitted for (`tsloop.evaluation.thresholds.fit_decision`)."""
+
+    refine_edges: bool = True
+    """Move the edges of found intervals to where the values themselves deviate."""
+    rejected_above: float = 0.45
+    """Where the untuned model scores higher than this and the annotator saw nothing, the stretch
+    counts in training like an event: labels teach what is normal. 1: no such stretches."""
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise ConfigError(
+                f"chatts.objective is {self.objective!r}; choose one of {list(OBJECTIVES)}."
+            )
+        for value in (self.neighbours, *self.neighbour_choices):
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(f"detector.neighbours {value} is not a weight in [0, 1].")
+        if not self.neighbour_choices:
+            raise ConfigError("detector.neighbour_choices is empty; give at least one weight.")

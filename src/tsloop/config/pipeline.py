@@ -112,6 +112,7 @@ class _Unroller:
                 self._copy(name)
             elif self._opened(spec):
                 self._iteration(spec)
+        self._base_predictions()
         if any(entry["gold"] == SIMULATED_GOLD for entry in self.out.datasets.values()) or (
             self.annotator == "simulated" and not self.out.datasets
         ):
@@ -166,30 +167,42 @@ class _Unroller:
                     entries[key] = entry
 
     def _bases(self) -> None:
-        """One base per variant and settings; one that a frozen iteration builds on stays."""
+        """One base per variant and settings; once something is published, those that are used."""
+        if not self._anything_published():
+            for variant in self.values["variants"]:
+                self._base(variant)
+            return
         used = {
             entry["parent_model"].removeprefix(f"models/{BASE}/")
-            for key, entry in self.previous.get("fits", {}).items()
+            for entry in self.previous.get("fits", {}).values()
             if self._frozen(entry["iteration"])
         }
+        used.add(self.previous.get("queues", {}).get(BASE, {}).get("variant"))
         old = self.previous.get("bases", {})
-        if self._anything_published():
-            self.out.bases = {key: old[key] for key in old if key in used}
-        for variant in self.values["variants"]:
-            settings = self._base_settings(variant)
-            key = self._base_key(variant, settings)
-            if key not in self.out.bases:
-                self.out.bases[key] = {
-                    "variant": variant,
-                    "detector": settings,
-                    "revision": REVISIONS["base"],
-                }
+        self.out.bases = {key: old[key] for key in old if key in used}
+
+    def _base_predictions(self) -> None:
+        """A base that comes later is not predicted with: what compares with bases is published."""
+        old = self.previous.get("predictions", {})
         for key in self.out.bases:
-            self.out.predictions[f"{BASE}-{key}"] = {
-                "iteration": BASE,
-                "variant": key,
-                "revision": REVISIONS["predict"],
+            if f"{BASE}-{key}" in old or not self._anything_published():
+                self.out.predictions[f"{BASE}-{key}"] = {
+                    "iteration": BASE,
+                    "variant": key,
+                    "revision": REVISIONS["predict"],
+                }
+
+    def _base(self, variant: str) -> str:
+        """The key of the base that a variant starts from, which is added where it is missing."""
+        settings = self._base_settings(variant)
+        key = self._base_key(variant, settings)
+        if key not in self.out.bases:
+            self.out.bases[key] = {
+                "variant": variant,
+                "detector": settings,
+                "revision": REVISIONS["base"],
             }
+        return key
 
     def _base_settings(self, variant: str) -> dict[str, Any]:
         """A base does not know how it will be fine-tuned."""
@@ -271,8 +284,7 @@ class _Unroller:
             f"{parent.name}-{variant}" in self.out.fits or variant in parent.variants
         ):
             return f"models/{parent.name}/{variant}"
-        key = self._base_key(variant, self._base_settings(variant))
-        return f"models/{BASE}/{key}"
+        return f"models/{BASE}/{self._base(variant)}"
 
     def _queue(self, name: str, leaf: bool) -> dict[str, Any]:
         previous = self.previous.get("queues", {}).get(name)

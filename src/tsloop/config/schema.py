@@ -196,7 +196,7 @@ def _check_name(name: str, where: str) -> None:
 
 
 def _validate_variants(params: Mapping[str, Any]) -> None:
-    from tsloop.detectors import build
+    from tsloop.detectors.factory import check_settings
 
     variants = params.get("variants") or {}
     if not variants:
@@ -208,7 +208,7 @@ def _validate_variants(params: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"Variant name {name!r} must be lower-case letters, digits and underscores."
             )
-        build(config)
+        check_settings(config)
     primary = params["loop"]["primary"]
     if primary not in variants:
         raise ConfigError(

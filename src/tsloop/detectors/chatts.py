@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,19 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tsloop.chatts.adapter import Adapter, load_adapter, merged_model, save_adapter
-from tsloop.chatts.bases import EMBEDDED, Base, load_base
+from tsloop.chatts.bases import Base, load_base
 from tsloop.chatts.blending import choose_weight, mix
 from tsloop.chatts.channels import series_channels
-from tsloop.chatts.config import FinetuneConfig
+from tsloop.chatts.config import ChattsConfig
 from tsloop.chatts.finetune import FinetuneData, finetune
 from tsloop.chatts.model import ChattsModel, deterministic
 from tsloop.chatts.scoring import score_channels
 from tsloop.chatts.training import Item, make_item
 from tsloop.detectors.base import Example, Progress, no_progress
 from tsloop.detectors.common import LocatingDetector, usable_values
-from tsloop.detectors.factory import check_choice
 from tsloop.errors import ConfigError, ModelFileError
-from tsloop.evaluation.thresholds import OBJECTIVES, Decision
+from tsloop.evaluation.thresholds import Decision
 from tsloop.intervals import Basis, Interval
 from tsloop.series.types import Series
 
@@ -41,36 +39,6 @@ Floats = npt.NDArray[np.float64]
 
 ADAPTER_DIR = "adapter"
 _CACHED_RESULTS = 64
-
-
-@dataclass(frozen=True)
-class ChattsConfig:
-    """Settings of the detector (``conf/detector/chatts.yaml``)."""
-
-    base: str = EMBEDDED
-    """``embedded``, or a directory written by ``python -m tsloop.chatts.pretrain``."""
-    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
-    """How it learns from labels."""
-    neighbours: float = 0.6
-    """Weight of the nearest-neighbour evidence without labels, in [0, 1]."""
-    neighbour_choices: list[float] = field(default_factory=lambda: [0.15, 0.3, 0.45, 0.6, 0.75])
-    """Weights that the labelled series may choose from."""
-    objective: str = "balanced"
-    """What the thresholds are fitted for (`tsloop.evaluation.thresholds.fit_decision`)."""
-
-    refine_edges: bool = True
-    """Move the edges of found intervals to where the values themselves deviate."""
-    rejected_above: float = 0.45
-    """Where the untuned model scores higher than this and the annotator saw nothing, the stretch
-    counts in training like an event: labels teach what is normal. 1: no such stretches."""
-
-    def __post_init__(self) -> None:
-        check_choice("chatts.objective", self.objective, OBJECTIVES)
-        for value in (self.neighbours, *self.neighbour_choices):
-            if not 0.0 <= value <= 1.0:
-                raise ConfigError(f"detector.neighbours {value} is not a weight in [0, 1].")
-        if not self.neighbour_choices:
-            raise ConfigError("detector.neighbour_choices is empty; give at least one weight.")
 
 
 class ChattsDetector(LocatingDetector):

@@ -24,6 +24,7 @@ __all__ = [
     "build",
     "check_at_least",
     "check_choice",
+    "check_settings",
     "config_of",
     "dataclass_from",
     "resolve_target",
@@ -43,6 +44,22 @@ BUILTIN = {
     "residual": "tsloop.detectors.residual.ResidualDetector",
 }
 """Short names of the detectors that come with tsloop."""
+
+
+HEAVY_CONFIGS = {BUILTIN["chatts"]: "tsloop.chatts.config.ChattsConfig"}
+"""Detectors whose module takes seconds to import, and where their settings class lies."""
+
+
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Check a detector configuration as `build` would, without importing torch for it."""
+    path = HEAVY_CONFIGS.get(str(config.get("_target_")))
+    if path is None:
+        build(config)
+        return
+    module, _, name = path.rpartition(".")
+    cls = getattr(importlib.import_module(module), name)
+    fields = {key: value for key, value in config.items() if key != "_target_"}
+    dataclass_from(cls, fields, f"detector {name.removesuffix('Config').lower()}")
 
 
 def build(config: Mapping[str, Any]) -> Detector:

@@ -74,13 +74,16 @@ def evaluate(context: StageContext) -> Figures:
 
 
 def _parents(context: StageContext, variants: Mapping[str, Path]) -> dict[str, Path]:
-    """Variant → predictions of the model it was fine-tuned from."""
-    fits, root = context.params["fits"], context.project.root
+    """Variant → predictions of the model it was fine-tuned from.
+
+    A variant that is new in this iteration starts from a base that nothing was predicted with.
+    """
+    fits, parent = context.params["fits"], context.entry("evaluations")["parent"]
     parents = {}
     for variant in variants:
-        model = Path(fits[f"{context.key}-{variant}"]["parent_model"])
-        directory = root / "data" / "predictions" / model.parts[1] / model.parts[2]
-        if directory.is_dir():
+        _, iteration, name = Path(fits[f"{context.key}-{variant}"]["parent_model"]).parts
+        directory = context.project.predictions(iteration, name)
+        if iteration == parent and directory.is_dir():
             parents[variant] = directory
     return parents
 
