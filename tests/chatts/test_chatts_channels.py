@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tsloop.chatts.blending import choose_weight, event_f1_curve, mix, usual_peak
 from tsloop.chatts.channels import CHANNELS, clear_cache, compute_channels, series_channels
+from tsloop.chatts.folds import deal_folds
 from tsloop.chatts.windows import blend, triangle, window_starts
 from tsloop.errors import SeriesError
 from tsloop.intervals import Interval
@@ -117,3 +118,12 @@ def test_choose_weight_prefers_the_part_that_knows_and_keeps_the_prior_on_a_tie(
     assert choose_weight([good], [rng.uniform(0, 50, 1000)], truth, [0, 0.5, 1], 0.5)[0] < 1
     assert choose_weight([bad], [np.exp(good) * 6], truth, [0, 0.5, 1], 0.5)[0] > 0
     assert choose_weight([good], [flat], truth, [0.25, 0.5], 0.5)[0] == 0.5
+
+
+@given(groups=st.lists(st.sampled_from("abcdef"), min_size=2, max_size=30), folds=st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_folds_keep_groups_together_and_none_is_empty(groups: list[str], folds: int) -> None:
+    dealt = deal_folds(groups, [1] * len(groups), folds, 0)
+    assert len({*zip(groups, dealt, strict=True)}) == len(set(groups))
+    if len(set(groups)) > 1:
+        assert set(dealt) == set(range(max(2, min(folds, len(set(groups))))))

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import log_softmax
 
 from tsloop.chatts.adapter import Adapter, load_adapter, merged_model, save_adapter
 from tsloop.chatts.bases import Base, load_base
@@ -23,6 +24,7 @@ from tsloop.chatts.blending import choose_weight, mix
 from tsloop.chatts.channels import series_channels
 from tsloop.chatts.config import ChattsConfig
 from tsloop.chatts.finetune import FinetuneData, finetune
+from tsloop.chatts.folds import deal_folds
 from tsloop.chatts.model import ChattsModel, deterministic
 from tsloop.chatts.scoring import score_channels
 from tsloop.chatts.training import Item, make_item
@@ -167,7 +169,8 @@ class ChattsDetector(LocatingDetector):
         groups = [example.series.group for example in examples]
         if len(set(groups)) < 2:
             examples, groups = _halves(examples)
-        folds = _folds(examples, groups, self.config.finetune.folds, seed)
+        events = [len(example.intervals) for example in examples]
+        folds = deal_folds(groups, events, self.config.finetune.folds, seed)
         found: list[tuple[Example, Floats]] = []
         for fold in range(max(folds) + 1):
             inside = [e for e, f in zip(examples, folds, strict=True) if f != fold]
@@ -216,7 +219,7 @@ class ChattsDetector(LocatingDetector):
         for interval in self.refine(series.filled(), scores, intervals):
             patches = slice(interval.start // shape.patch, interval.end // shape.patch + 1)
             rows = slice(interval.start, interval.end + 1)
-            likely = _log_softmax(labels[patches]).mean(axis=0)
+            likely = log_softmax(labels[patches], axis=1).mean(axis=0)
             label = shape.labels[int(np.argmax(likely))]
             model = float(1.0 / (1.0 + np.exp(-logits[rows].max())))
             distance = min(float(knn_z[rows].max()), 9999.0)
@@ -255,28 +258,6 @@ class ChattsDetector(LocatingDetector):
         """Read the adapter; see `tsloop.chatts.adapter` for what is refused."""
         if self._tuned:
             self._set_adapter(load_adapter(directory / ADAPTER_DIR, self.base))
-
-
-def _log_softmax(logits: Floats) -> Floats:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return result
-
-
-def _folds(examples: Sequence[Example], groups: Sequence[str], folds: int, seed: int) -> list[int]:
-    """A fold for each example: whole groups, dealt so that each fold gets its share of events."""
-    names = sorted(set(groups))
-    np.random.default_rng([seed, 3]).shuffle(names)
-    events = dict.fromkeys(names, 0)
-    for example, group in zip(examples, groups, strict=True):
-        events[group] += len(example.intervals)
-    count = max(2, min(folds, len(names)))
-    ranked = sorted(names, key=lambda name: -events[name])  # stable: ties stay shuffled
-    place = {}
-    for index, name in enumerate(ranked):
-        turn, offset = divmod(index, count)
-        place[name] = offset if turn % 2 == 0 else count - 1 - offset
-    return [place[group] for group in groups]
 
 
 def _halves(examples: Sequence[Example]) -> tuple[list[Example], list[str]]:
