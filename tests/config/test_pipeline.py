@@ -78,9 +78,14 @@ def test_another_base_gets_another_name_where_old_iterations_need_the_first() ->
     previous = resolved(unroll(specs("it001", "it002"), VALUES, {}))
     changed = {**VALUES, "variants": {**VALUES["variants"], "chatts": {"_target_": "bigger"}}}
     out = unroll(specs("it001", "it002"), changed, previous, published=frozenset({"it001"}))
+    assert out.bases == previous["bases"], "it002 builds on it001: no other base is needed"
+    aside = {**specs("it001", "it002"), "it003": IterationSpec("it003", "base")}
+    out = unroll(aside, changed, previous, published=frozenset({"it001"}))
     assert out.bases["chatts"] == previous["bases"]["chatts"]
     assert out.bases["chatts2"]["detector"] == {"_target_": "bigger"}
     assert out.fits["it001-chatts"]["parent_model"] == "models/base/chatts"
+    assert out.fits["it003-chatts"]["parent_model"] == "models/base/chatts2"
+    assert "base-chatts2" not in out.predictions, "evaluate@it001 depends on data/predictions/base"
 
 
 def test_a_new_variant_starts_from_its_base() -> None:
@@ -89,6 +94,10 @@ def test_a_new_variant_starts_from_its_base() -> None:
     out = unroll(specs("it001", "it002"), more, previous, published=frozenset({"it001"}))
     assert out.fits["it002-forest"]["parent_model"] == "models/base/forest"
     assert "it001-forest" not in out.fits
+    assert out.bases["forest"]["detector"] == {"_target_": "f"}
+    assert "base-forest" not in out.predictions
+    assert out.evaluations["it002"]["variants"] == ["chatts", "knn", "forest"]
+    assert out.evaluations["it001"] == previous["evaluations"]["it001"]
 
 
 def test_people_open_an_iteration_with_their_journal() -> None:

@@ -232,14 +232,17 @@ def _remove_dropped(
     Stages depend on ``models/<it>`` and ``data/predictions/<it>`` as a whole, and another machine
     would not have those leftovers.
     """
-    present = {**params["datasets"], BASE: None}
-    for key, entry in (previous.get("predictions") or {}).items():
-        if key not in params["predictions"] and entry["iteration"] in present:
-            for path in (
-                project.model(entry["iteration"], entry["variant"]),
-                project.predictions(entry["iteration"], entry["variant"]),
-            ):
-                shutil.rmtree(path, ignore_errors=True)
+    for key, entry in (previous.get("fits") or {}).items():
+        if key not in params["fits"] and entry["iteration"] in params["datasets"]:
+            _remove_model(project, entry["iteration"], entry["variant"])
+    for key in previous.get("bases") or {}:
+        if key not in params["bases"]:
+            _remove_model(project, BASE, key)
+
+
+def _remove_model(project: Project, iteration: str, variant: str) -> None:
+    for path in (project.model(iteration, variant), project.predictions(iteration, variant)):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _portable(values: dict[str, Any], project: Project) -> dict[str, Any]:

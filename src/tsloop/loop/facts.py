@@ -20,14 +20,15 @@ def gather_facts(project: Project, spec: IterationSpec) -> IterationFacts:
     """What the files and jobs of a project show of one iteration, also of an archived one."""
     params = read_params(project)
     name = spec.name
-    simulated = params["annotator"]["kind"] == "simulated"
     variants = _variants(params, spec)
-    journal = project.simulated(name).exists() or project.labels(name).exists()
+    entry = params["datasets"].get(name)
+    journal = project.root / entry["journal"] if entry else project.labels(name)
+    labelled = journal.exists() or spec.archived
     published = project.registry(name).exists()
     jobs = [job for job in build_executor(project.root).list() if name in job.name.split()]
     return IterationFacts(
-        journal_exists=journal or simulated or spec.archived,
-        labels_done=journal or spec.archived,
+        journal_exists=labelled or entry is not None,
+        labels_done=labelled,
         snapshot=_complete(project.snapshot(name) / "snapshot.json", spec),
         dataset=_complete(project.dataset(name) / "split.json", spec),
         models_done=_count(variants, lambda v: project.model(name, v) / "detector.json", spec),

@@ -124,14 +124,21 @@ class IterationManager:
         children = [name for name, spec in iterations.items() if spec.parent == iteration_id]
         if children:
             raise IterationError(f"{iteration_id} cannot go: {', '.join(children)} build on it.")
-        for role, holder in (
-            ("champion", current_champion(self.project.root)),
-            ("challenger", current_challenger(self.project.root)),
+        for role, holder, hint in (
+            (
+                "champion",
+                current_champion(self.project.root),
+                "Promote another model, or `tsloop rollback`, first.",
+            ),
+            (
+                "challenger",
+                current_challenger(self.project.root),
+                "It no longer is when a newer iteration is published.",
+            ),
         ):
             if holder and holder.split("/")[0] == iteration_id:
                 raise IterationError(
-                    f"{iteration_id} cannot go: {holder} is the {role}.",
-                    hint="Promote another model, or `tsloop rollback`, first.",
+                    f"{iteration_id} cannot go: {holder} is the {role}.", hint=hint
                 )
         remaining = {name: spec for name, spec in iterations.items() if name != iteration_id}
         with self._changing(f"delete {iteration_id}"):
