@@ -56,9 +56,8 @@ def test_a_fresh_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         (directory / "a").write_text("1")
         assert not target.exists()
     first = files.sha256_tree(target)
-    with pytest.raises(RuntimeError, match="half way"), files.fresh_dir(target) as directory:
-        (directory / "b").write_text("2")
-        raise RuntimeError("half way")
+    with pytest.raises(FileNotFoundError), files.fresh_dir(target) as directory:
+        (directory / "missing" / "b").write_text("2")
     assert files.sha256_tree(target) == first
     with files.fresh_dir(target) as directory:
         (directory / "b").write_text("2")
