@@ -18,10 +18,8 @@ from tsloop.detectors.factory import check_at_least, check_choice
 from tsloop.detectors.sampling import group_folds, sample_rows
 from tsloop.detectors.trees import MAX_LEAVES, Bins, TreeTable
 from tsloop.errors import ConfigError, DetectorError, ModelFileError, TsloopError
-from tsloop.evaluation.points import auc_pr
 from tsloop.evaluation.thresholds import OBJECTIVES
 from tsloop.files import read_json, write_bytes_atomic, write_json
-from tsloop.intervals import to_mask
 from tsloop.series.types import Series
 from tsloop.signals.features import point_features
 from tsloop.signals.knn import knn_distance
@@ -34,9 +32,11 @@ Table = npt.NDArray[np.float32]
 
 TREES = "trees.safetensors"
 BLEND = "blend.json"
-BLENDS = (0.25, 0.5, 0.75)
-PREFERENCE = 0.01
-"""The even blend must be beaten by so much area under the precision-recall curve."""
+BLENDS = (0.25, 0.0, 0.5, 0.75, 1.0)
+"""Shares of the trees in the score, most trusted first."""
+DISTRUST = 0.2
+"""Trees that have seen few groups look better on the next ones than they are: each step away from
+the first blend must be worth so much times its length (see `tsloop.detectors.edges.worth_of`)."""
 
 
 @dataclass(frozen=True)
@@ -230,16 +230,23 @@ class BoostingDetector(LocatingDetector):
         outside: Sequence[Scores | None],
         bases: Sequence[Scores],
     ) -> list[Scores]:
-        """Set the blend's weight; returns the out-of-fold scores at that weight."""
-        self.weight = 0.5 if self.config.blend else 1.0
-        if self.config.blend:
-            worth = {w: _ranking(examples, outside, bases, w) for w in BLENDS}
-            best = max(BLENDS, key=lambda w: (worth[w], -abs(w - 0.5)))
-            if worth[best] > worth[0.5] + PREFERENCE:
-                self.weight = best
-        return [
-            b if p is None else _mix(p, b, self.weight) for p, b in zip(outside, bases, strict=True)
-        ]
+        """Set the blend's weight to the one that is worth most out of fold; return its scores."""
+
+        def mixed(weight: float) -> list[Scores]:
+            return [
+                b if p is None else _mix(p, b, weight) for p, b in zip(outside, bases, strict=True)
+            ]
+
+        def worth(weight: float) -> float:
+            return self.find_rules(examples, mixed(weight))[2] - DISTRUST * abs(weight - BLENDS[0])
+
+        if not self.config.blend:
+            self.weight = 1.0
+        elif all(p is None for p in outside):
+            self.weight = BLENDS[0]
+        else:
+            self.weight = max(BLENDS, key=worth)
+        return mixed(self.weight)
 
     @staticmethod
     def _blend(trees: TreeTable | None, weight: float, table: Table, base: Scores) -> Scores:
@@ -286,18 +293,3 @@ def _prepare(examples: Sequence[Example]) -> tuple[list[Example], list[Table], l
 
 def _mix(probability: Scores, base: Scores, weight: float) -> Scores:
     return weight * probability + (1.0 - weight) * base
-
-
-def _ranking(
-    examples: Sequence[Example],
-    outside: Sequence[Scores | None],
-    bases: Sequence[Scores],
-    weight: float,
-) -> float:
-    """Mean area under the precision-recall curve over the examples that have an event."""
-    areas = [
-        auc_pr(to_mask(example.intervals, len(base)), _mix(p, base, weight))
-        for example, p, base in zip(examples, outside, bases, strict=True)
-        if p is not None and example.intervals
-    ]
-    return float(np.mean(areas)) if areas else 0.0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tsloop.annotations.examples import Example
 from tsloop.detectors.base import Detector, Progress, no_progress
-from tsloop.detectors.edges import EdgeRule, fit_edges
+from tsloop.detectors.edges import EdgeRule, fit_edges, worth_of
 from tsloop.detectors.files import read_manifest, unfitted, write_manifest
 from tsloop.detectors.labelling import LabelRule
 from tsloop.errors import DetectorError, ModelFileError, TsloopError
@@ -26,6 +26,8 @@ __all__ = ["LocatingDetector", "SignalDetector", "usable_values"]
 
 Scores = npt.NDArray[np.float64]
 STATE = "state.json"
+MIN_EDGE_EVENTS = 3
+"""With fewer labelled events the edge rule keeps its defaults."""
 
 
 def usable_values(series: Series, min_rows: int) -> Scores:
@@ -83,17 +85,33 @@ class LocatingDetector(Detector):
             self.edges = EdgeRule() if self.config.refine_edges else None
             self.labels = LabelRule()
             return _figures(examples, self.decision)
+        self.decision, self.edges, _ = self.find_rules(examples, scores)
+        values = [example.series.filled() for example in examples]
+        self.labels = LabelRule.fit(examples, values)
+        return _figures(examples, self.decision)
+
+    def find_rules(
+        self, examples: Sequence[Example], scores: Sequence[Scores]
+    ) -> tuple[Decision, EdgeRule | None, float]:
+        """Decision and edge rule for examples (at least one) and their scores.
+
+        The last value is what both are worth on these examples (`tsloop.detectors.edges.worth_of`).
+        """
         values = [example.series.filled() for example in examples]
         truths = [list(example.intervals) for example in examples]
         groups = [example.series.group for example in examples]
-        self.decision = fit_decision(scores, truths, groups, objective=self.config.objective)
-        self.edges = None
+        decision = fit_decision(scores, truths, groups, objective=self.config.objective)
+        found = [decision.apply(s) for s in scores]
+        edges: EdgeRule | None = None
         if self.config.refine_edges:
-            found = [self.decision.apply(s) for s in scores]
-            enough = sum(map(len, truths)) >= 3 and any(found)
-            self.edges = fit_edges(values, found, truths) if enough else EdgeRule()
-        self.labels = LabelRule.fit(examples, values)
-        return _figures(examples, self.decision)
+            enough = sum(map(len, truths)) >= MIN_EDGE_EVENTS and any(found)
+            edges = fit_edges(values, found, truths) if enough else EdgeRule()
+        if edges is not None:
+            found = [
+                [part for interval in some for part in edges.apply(x, interval)]
+                for x, some in zip(values, found, strict=True)
+            ]
+        return decision, edges, worth_of(found, truths)
 
     def rules_to_dict(self) -> dict[str, Any]:
         """Edge rule and label rule as plain values (the decision is in ``detector.json``)."""

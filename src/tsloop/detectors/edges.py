@@ -23,7 +23,7 @@ from tsloop.evaluation.matching import match_events
 from tsloop.intervals import Interval
 from tsloop.signals.robust import MAD_TO_SIGMA
 
-__all__ = ["EdgeRule", "fit_edges", "local_deviation"]
+__all__ = ["EdgeRule", "fit_edges", "local_deviation", "worth_of"]
 
 Values = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -130,8 +130,8 @@ def fit_edges(
     """The rule that serves these labelled series best, or ``None``: leave the intervals alone.
 
     One array of finite values, found intervals and true intervals per series. A rule is judged by
-    event-F1, half the event-F1 at IoU 0.3 and half the clicks saved, averaged with its neighbours
-    in the grid of settings, because with few labels a single best setting is luck.
+    `worth_of`, averaged with its neighbours in the grid of settings, because with few labels a
+    single best setting is luck.
     """
     used = [i for i, truth in enumerate(truths) if truth or predicted[i]]
     values, predicted, truths = (
@@ -166,7 +166,7 @@ def fit_edges(
                 [part for c, one in zip(cs, found, strict=True) for part in padded.pad(c, one, n)]
                 for cs, found, n in zip(cores, predicted, lengths, strict=True)
             ]
-            known[key] = (_worth(applied, truths), padded.pad_start, padded.pad_end)
+            known[key] = (worth_of(applied, truths), padded.pad_start, padded.pad_end)
         value, before, after = known[key]
         rules.append(EdgeRule(level, share, context, gap, before, after))
         worth.append(value)
@@ -174,7 +174,7 @@ def fit_edges(
     for axis in (0, 1, 3):
         smooth = ndimage.convolve1d(smooth, [0.25, 0.5, 0.25], axis=axis, mode="nearest")
     best = int(np.argmax(smooth))
-    return rules[best] if smooth.flat[best] > _worth(predicted, truths) + MIN_GAIN else None
+    return rules[best] if smooth.flat[best] > worth_of(predicted, truths) + MIN_GAIN else None
 
 
 def _padded(
@@ -194,7 +194,9 @@ def _padded(
     return EdgeRule(rule.level, rule.share, rule.context, rule.gap, before, after)
 
 
-def _worth(predicted: Sequence[Sequence[Interval]], truths: Sequence[Sequence[Interval]]) -> float:
+def worth_of(
+    predicted: Sequence[Sequence[Interval]], truths: Sequence[Sequence[Interval]]
+) -> float:
     clicks = Clicks()
     found = overlapping = n_events = 0
     for ours, truth in zip(predicted, truths, strict=True):

@@ -18,10 +18,8 @@ from tsloop.detectors.common import LocatingDetector
 from tsloop.detectors.factory import build, check_at_least, check_choice, config_of
 from tsloop.detectors.files import load_detector
 from tsloop.errors import ConfigError, ModelFileError, TsloopError
-from tsloop.evaluation.points import auc_pr
 from tsloop.evaluation.thresholds import OBJECTIVES
 from tsloop.files import read_json, write_json
-from tsloop.intervals import to_mask
 from tsloop.series.types import Series
 
 __all__ = ["EnsembleConfig", "EnsembleDetector"]
@@ -31,8 +29,9 @@ Scores = npt.NDArray[np.float64]
 WEIGHTS = "weights.json"
 STEPS = 4
 """Weights are multiples of one over this."""
-PREFERENCE = 0.01
-"""Equal weights must be beaten by so much area under the precision-recall curve."""
+DISTRUST = 0.2
+"""Weights chosen on few labels are partly luck: moving all weight between members must be worth so
+much more than equal weights (see `tsloop.detectors.edges.worth_of`)."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class EnsembleDetector(LocatingDetector):
             progress({"step": float(number), "share": number / len(self.members)})
         together = self._held_out(examples)
         used = [example for example, _ in together]
-        self.weights = _choose_weights(used, [scores for _, scores in together], len(self.members))
+        self.weights = self._choose_weights(used, [scores for _, scores in together])
         mixed = [_mean(scores, self.weights) for _, scores in together]
         figures |= self.fit_rules(used, mixed)
         for member, weight in zip(self.members, self.weights, strict=True):
@@ -112,6 +111,27 @@ class EnsembleDetector(LocatingDetector):
         figures["n_failed"] = float(len(examples) - len(used))
         figures["fit_seconds"] = time.perf_counter() - began
         return figures
+
+    def _choose_weights(
+        self, examples: Sequence[Example], scores: Sequence[Sequence[Scores]]
+    ) -> list[float]:
+        """The weights, in steps of a quarter, that are worth most; equal ones without an event."""
+        n = len(self.members)
+        equal = [1.0 / n] * n
+        if n == 1 or not any(example.intervals for example in examples):
+            return equal
+
+        def worth(weights: Sequence[float]) -> float:
+            mixed = [_mean(some, weights) for some in scores]
+            step = sum(abs(w - e) for w, e in zip(weights, equal, strict=True)) / 2.0
+            return self.find_rules(examples, mixed)[2] - DISTRUST * step
+
+        grid = [
+            [part / STEPS for part in parts]
+            for parts in itertools.product(range(STEPS + 1), repeat=n)
+            if sum(parts) == STEPS
+        ]
+        return max([equal, *grid], key=worth)
 
     def _held_out(self, examples: Sequence[Example]) -> list[tuple[Example, list[Scores]]]:
         """Examples that every member could score, with the members' held-out scores."""
@@ -162,28 +182,3 @@ def _mean(scores: Sequence[Scores], weights: Sequence[float]) -> Scores:
     mixed = sum((w / total) * s for w, s in zip(weights, scores, strict=True))
     # The mean of numbers in [0, 1] lies there too, but for the rounding of the weights.
     return np.clip(np.asarray(mixed, dtype=np.float64), 0.0, 1.0)
-
-
-def _choose_weights(
-    examples: Sequence[Example], scores: Sequence[Sequence[Scores]], n_members: int
-) -> list[float]:
-    """Weights with the largest mean area under the precision-recall curve, in steps of a quarter.
-
-    Equal weights where no example has an event, or where nothing is clearly better.
-    """
-    equal = [1.0 / n_members] * n_members
-    masks = [to_mask(e.intervals, len(s[0])) for e, s in zip(examples, scores, strict=True)]
-    judged = [i for i, mask in enumerate(masks) if mask.any()]
-    if not judged or n_members == 1:
-        return equal
-
-    def worth(weights: Sequence[float]) -> float:
-        return float(np.mean([auc_pr(masks[i], _mean(scores[i], weights)) for i in judged]))
-
-    grid = [
-        [part / STEPS for part in parts]
-        for parts in itertools.product(range(STEPS + 1), repeat=n_members)
-        if sum(parts) == STEPS
-    ]
-    best = max(grid, key=worth)
-    return best if worth(best) > worth(equal) + PREFERENCE else equal
