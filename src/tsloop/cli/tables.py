@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,8 @@ _METRICS = {
 
 
 def show(table: Table) -> None:
-    """Print a table at the width of the terminal."""
-    Console(soft_wrap=False).print(table)
+    """Print a table at the width of the terminal; wide where the output goes to a file."""
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
@@ -74,7 +75,7 @@ def sweeps_table(project: Project) -> Table:
         table.add_row(
             row["sweep"],
             row["job"],
-            " ".join(row["overrides"]),
+            " ".join(o for o in row["overrides"] if not o.startswith("sweep.")),
             *(_number(row["metrics"].get(key), key) for key in _METRICS),
         )
     return table
