@@ -85,6 +85,11 @@ class StoredOverrides:
                     hint="Edit the file under conf/ instead.",
                 )
             return
+        if path[0] == "hydra":
+            raise ConfigError(
+                f"{override.key_or_group} is no setting of a project.",
+                hint="Give it to the sweep: python -m tsloop.sweep -m " + override.input_line,
+            )
         node = self.values
         for part in path[:-1]:
             node = node.setdefault(part, {})

@@ -51,12 +51,18 @@ def read_params(project: Project) -> dict[str, Any]:
         raise ConfigError(
             f"{project.params.name} does not exist.", hint="Write it with: tsloop configure"
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        fault = " ".join(str(error).split())
         raise ConfigError(
-            f"{project.params.name} is not valid YAML: {error}.",
+            f"{project.params.name} is not valid YAML: {fault}.",
             hint="Write it again with: tsloop configure",
         ) from error
-    return data or {}
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{project.params.name} is not a mapping of keys.",
+            hint="Write it again with: tsloop configure",
+        )
+    return data
 
 
 def read_iterations(project: Project) -> dict[str, IterationSpec]:

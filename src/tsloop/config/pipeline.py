@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tsloop.errors import ConfigError
 from tsloop.project import BASE
 
 __all__ = ["NOTHING_YET", "REVISIONS", "IterationSpec", "Unrolled", "unroll"]
@@ -79,6 +80,11 @@ def unroll(
     (frozen entries are copied from it), ``published`` the iterations that have a registry file, and
     ``journals`` those that have a human journal.
     """
+    if not values.get("variants"):
+        raise ConfigError(
+            "No variant is left, and an iteration needs at least one.",
+            hint="Add one: tsloop configure +detector@variants.knn=knn",
+        )
     return _Unroller(iterations, values, previous, published, journals).run()
 
 
