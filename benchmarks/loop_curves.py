@@ -177,7 +177,7 @@ def main() -> None:
     stem.with_suffix(".json").write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n")
     stem.with_suffix(".md").write_text(markdown(summary))
     every = [json.loads(path.read_text("utf-8")) for path in sorted(arguments.out.glob("*.json"))]
-    picture(every, arguments.out / "curves.png")
+    picture(every, arguments.out.parent / "images" / "curves.png")
     print(markdown(summary))
 
 
