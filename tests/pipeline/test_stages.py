@@ -151,15 +151,12 @@ def test_a_full_disk_is_one_line(
     )
 
 
-def test_unknown_keys_and_orphans_are_refused(
+def test_an_unknown_key_is_refused(
     fresh: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(fresh.root)
     assert run_here(fresh, "fit", "it009-knn") == 1
     assert "no fits.it009-knn" in capsys.readouterr().err
-    monkeypatch.setenv("DVC_STAGE", "fit@it001-knn")
-    assert run_here(fresh, "fit", "it001-knn") == 1
-    assert "is gone" in capsys.readouterr().err
 
 
 def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(
