@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ import numpy.typing as npt
 from tsloop.series._repairs import RepairLog, refuse
 from tsloop.series.policies import PrepareConfig
 from tsloop.series.raw import RawSeries
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["to_utc"]
 
@@ -35,8 +38,8 @@ def to_utc(
         ambiguous = np.full(len(index), first_pass)
         return index.tz_localize(tz, ambiguous=ambiguous, nonexistent=nonexistent)
 
-    first = np.array(localise(True).asi8, dtype=np.int64)
-    second = np.array(localise(False).asi8, dtype=np.int64)
+    first = _nanoseconds(localise(True))
+    second = _nanoseconds(localise(False))
     skipped = first == _MISSING
     repeated = first != second
     if skipped.any():
@@ -48,7 +51,7 @@ def to_utc(
         # The last instant before the change, and the wall clock then: from there on the old
         # offset counts, as in a logger whose clock was not changed.
         before = localise(True, "shift_backward")
-        shifted = before.asi8 + (local_ns - before.tz_localize(None).asi8)
+        shifted = _nanoseconds(before) + (local_ns - _nanoseconds(before.tz_localize(None)))
         first[skipped] = second[skipped] = shifted[skipped]
         log.add("dst_missing", skipped, "read with the offset before the clock change")
     if not repeated.any():
@@ -78,3 +81,8 @@ def _second_pass(
             refuse(raw, int(run[0]), raw.timestamp_column, what, hint)
         second[run[back[0] + 1 :]] = True
     return second
+
+
+def _nanoseconds(index: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
+    """Nanoseconds since the epoch; of UTC where the index has a zone."""
+    return np.asarray(index.to_numpy(dtype="datetime64[ns]"), dtype=np.int64)
