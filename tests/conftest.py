@@ -28,14 +28,14 @@ def _finished(shared_tmp: Path) -> Path:
     """A tiny project with two finished iterations; nobody may change it."""
     from filelock import FileLock
 
-    from project_tools import commit, make_project, repro, set_environment
+    from project_tools import commit, make_project, run_all, set_environment
 
     place = shared_tmp / "finished"
     with FileLock(shared_tmp / "finished.lock"), pytest.MonkeyPatch.context() as patch:
         if not (place / "done").exists():
             set_environment(patch.setenv, shared_tmp / "home")
             project = make_project(place / "project")
-            repro(project.root)
+            run_all(project)
             commit(project.root)
             (place / "done").touch()
     return place / "project"

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import importlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from tsloop.config.params import configure
+from tsloop.config.params import configure, read_params
 from tsloop.files import sha256_file
 from tsloop.loop.manager import IterationManager
-from tsloop.project import Project
+from tsloop.project import BASE, Project
+from tsloop.stages.runner import run_stage
 from tsloop.template import create_project
 
 TINY = (
@@ -101,6 +107,54 @@ def tsloop(root: Path, *arguments: str, check: bool = True) -> subprocess.Comple
     return run(root, sys.executable, "-m", "tsloop.cli", *arguments, check=check)
 
 
+def run_all(project: Project) -> None:
+    """What a first `dvc repro` does, in this process and so without twenty interpreters."""
+    run_stages(project, *_in_order(project))
+
+
+def run_stages(project: Project, *stages: str) -> None:
+    """Run stages, named as DVC names them, here; record their outputs as `dvc repro` does."""
+    with contextlib.chdir(project.root), contextlib.redirect_stdout(io.StringIO()):
+        for stage in stages:
+            name, _, key = stage.partition("@")
+            module = importlib.import_module(f"tsloop.stages.{name}")
+            if run_stage(name, getattr(module, name), [key] if key else []):
+                raise AssertionError(f"stage {stage} failed")
+    with dvc_here(project.root) as repo, repo.lock:
+        for name in stages:
+            for stage in repo.stage.collect(name):
+                stage.ignore_outs()
+                stage.save()
+                stage.commit()
+                stage.dump(update_pipeline=False)
+
+
+@contextlib.contextmanager
+def dvc_here(root: Path) -> Iterator[Any]:
+    """DVC's repository object, in this process, where importing it has to be paid only once."""
+    with warnings.catch_warnings(), contextlib.chdir(root):
+        warnings.simplefilter("ignore")
+        from dvc.repo import Repo
+
+        with Repo(str(root)) as repo:
+            yield repo
+
+
+def _in_order(project: Project) -> list[str]:
+    params = read_params(project)
+    bases = list(params["bases"])
+    stages = ["acquire", "prepare", *(f"base@{key}" for key in bases)]
+    stages += [f"predict@{BASE}-{key}" for key in bases if f"{BASE}-{key}" in params["predictions"]]
+    stages += [f"queue@{BASE}", *(["annotate@gold"] if "gold" in params["annotations"] else [])]
+    for name in params["datasets"]:
+        fits = [key for key, entry in params["fits"].items() if entry["iteration"] == name]
+        stages += [f"annotate@{name}"] if name in params["annotations"] else []
+        stages += [f"dataset@{name}", *(f"fit@{key}" for key in fits)]
+        stages += [f"predict@{key}" for key in fits]
+        stages += [f"evaluate@{name}", f"queue@{name}", f"publish@{name}"]
+    return stages
+
+
 def repro(root: Path, *targets: str) -> list[str]:
     """`dvc repro`; returns the stages that it ran, in order."""
     return re.findall(r"Running stage '([^']+)'", dvc(root, "repro", *targets).stdout)
@@ -108,8 +162,8 @@ def repro(root: Path, *targets: str) -> list[str]:
 
 def changed(root: Path) -> set[str]:
     """The stages and ``.dvc`` files that `dvc status` finds out of date, without running any."""
-    found = json.loads(dvc(root, "status", "--json").stdout)
-    return set(found)
+    with dvc_here(root) as repo:
+        return set(repo.status())
 
 
 def commit(root: Path, message: str = "state") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from project_tools import commit, dvc, hashes, repro
+from project_tools import changed, commit, dvc, hashes, repro
 from tsloop.config.params import configure
 from tsloop.loop.manager import IterationManager
 from tsloop.project import Project
@@ -41,6 +41,39 @@ def test_dvc_shows_metrics_graph_and_plots_without_a_network(finished: Project) 
     assert "dvc_plots" not in "".join(hashes(root, ".gitignore"))
 
 
+def test_a_finetune_key_concerns_the_leaf_alone(finished: Project) -> None:
+    configure(finished, ["variants.knn.neighbours=3"])
+    assert changed(finished.root) == {"fit@it002-knn"}
+    configure(finished, ["~variants.knn.neighbours", "gate.min_delta=0.1", "loop.seed=4"])
+    assert changed(finished.root) == {
+        *("dataset@it002", "fit@it002-knn"),  # the seed
+        *("evaluate@it002", "publish@it002"),  # the gate
+    }
+
+
+@pytest.mark.slow
+def test_another_iteration_reruns_nothing_of_the_earlier_ones(finished: Project) -> None:
+    before = hashes(
+        finished.root, "models/it00[12]/**/*.*", "registry/it00[12].json", "reports/*/*.*"
+    )
+    created = IterationManager(finished).create_iteration()
+    assert (created.name, created.parent) == ("it003", "it002")
+    ran = repro(finished.root)
+    assert [stage.partition("@")[0] for stage in ran] == [
+        "annotate",
+        "dataset",
+        "fit",
+        "predict",
+        "evaluate",
+        "queue",
+        "publish",
+    ]
+    assert {stage.partition("@")[2].split("-")[0] for stage in ran} == {"it003"}
+    assert hashes(finished.root, *before) == before
+    assert finished.registry("it003").exists()
+
+
+@pytest.mark.slow
 def test_a_finetune_key_reruns_the_leaf_from_its_fit_on(finished: Project) -> None:
     configure(finished, ["variants.knn.neighbours=3"])
     before = hashes(finished.root, "data/simulated/*", "data/snapshots/**/*", "registry/it001.json")
@@ -57,16 +90,13 @@ def test_a_finetune_key_reruns_the_leaf_from_its_fit_on(finished: Project) -> No
     assert hashes(finished.root, *before) == before
 
 
-def test_another_iteration_reruns_nothing_of_the_earlier_ones(finished: Project) -> None:
-    before = hashes(
-        finished.root, "models/it00[12]/**/*.*", "registry/it00[12].json", "reports/*/*.*"
-    )
-    created = IterationManager(finished).create_iteration()
-    assert (created.name, created.parent) == ("it003", "it002")
-    ran = repro(finished.root)
-    assert {stage.partition("@")[2].split("-")[0] for stage in ran} == {"it003"}
-    assert hashes(finished.root, *before) == before
-    assert finished.registry("it003").exists()
+@pytest.mark.slow
+def test_repro_from_nothing(fresh: Project, finished_template: Path) -> None:
+    """The two ways to a finished project, through DVC and in one process, give the same bytes."""
+    assert len(repro(fresh.root)) == 20
+    patterns = ("data/**/*.*", "models/**/*.*", "reports/**/*.*", "registry/*", "params.yaml")
+    assert hashes(fresh.root, *patterns) == hashes(finished_template, *patterns)
+    assert repro(fresh.root) == []
 
 
 @pytest.mark.slow

@@ -30,12 +30,12 @@ def detect(
     from tsloop.report.picture import detection_png
     from tsloop.tracking.serving import OUTPUT_COLUMNS, detection_rows
 
+    found_series = list(read_series(data, zone=zone))
     detector, said = _detector(model)
     typer.echo(said)
     rows: list[dict[str, object]] = []
     failed = 0
     out.mkdir(parents=True, exist_ok=True)
-    found_series = list(read_series(data, zone=zone))
     with stage_progress("detect") as progress:
         for number, series in enumerate(found_series, start=1):
             found, scores = detector.analyse(series)

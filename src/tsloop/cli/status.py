@@ -29,9 +29,9 @@ def show_status(project: Project) -> None:
     show(iterations_table(iterations))
     typer.echo(f"Champion: {current_champion(project.root) or 'none yet'}")
     waiting = {it.name for it in iterations if _waits_for_people(project, it.name)}
-    typer.echo(next_step([(it.name, it.state, it.failure) for it in iterations], waiting))
     if any(project.registry(it.name).exists() for it in iterations):
         sync_project(project)
+    typer.echo(next_step([(it.name, it.state, it.failure) for it in iterations], waiting))
 
 
 def _waits_for_people(project: Project, name: str) -> bool:

@@ -274,7 +274,8 @@ class IterationManager:
     def _repro(self, targets: Sequence[str]) -> None:
         from tsloop.execution.guard import project_lock
 
-        with project_lock(self.project.root, f"dvc repro {' '.join(targets)}".strip()):
+        what = " ".join(["dvc repro", *targets])
+        with project_lock(self.project.root, what):
             done = subprocess.run(
                 [sys.executable, "-m", "dvc", "repro", *targets],
                 cwd=self.project.root,
@@ -283,7 +284,7 @@ class IterationManager:
             )
         if done.returncode:
             raise IterationError(
-                f"dvc repro {' '.join(targets)} ended with exit code {done.returncode}.",
+                f"{what} ended with exit code {done.returncode}.",
                 hint="The stage's own message is above; after mending it run `dvc repro` again.",
             )
 

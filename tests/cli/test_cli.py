@@ -1,0 +1,163 @@
+"""The `tsloop` command: cheap to start, clear when it refuses, and what its verbs print."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from project_tools import tsloop
+from tsloop.cli import main
+from tsloop.config.params import read_params
+from tsloop.project import Project
+
+HEAVY = ("torch", "mlflow", "dvc", "hydra", "omegaconf", "pandas", "numpy", "pyarrow", "sklearn")
+
+PROBE = """
+import sys
+from tsloop.cli import main
+sys.argv = ["tsloop", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("LOADED", *sorted(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["iteration", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True
+    )
+    loaded = done.stderr.split("LOADED", 1)[1].split()
+    assert [name for name in HEAVY if name in loaded] == []
+    assert done.stdout.strip()
+
+
+class Said:
+    """What one call of the command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Call the command in this process, in a directory."""
+
+    def run(place: Path, *arguments: str) -> Said:
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["tsloop", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        code = end.value.code
+        return Said(code if isinstance(code, int) else 0, printed.out, printed.err)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["configure", "finetune.rnk=4"], "Did you mean finetune.rank?"),
+        (["configure", "source=nothing"], "source/nothing"),
+        (["iteration", "show", "it042"], "it042"),
+        (["iteration", "delete", "it001"], "it002 build on it"),
+        (["iteration", "create", "nr1"], "not an iteration name"),
+        (["iteration", "archive", "--keep", "0"], "at least one iteration"),
+        (["iteration", "archive", "--keep", "1"], "is not published"),
+        (["iteration", "train", "it042"], "it042"),
+        (["iteration", "train", "it001"], "Annotating"),
+        (["promote", "it001"], "it001 is not published. Run: dvc repro"),
+        (["promote", "it001/knn"], "it001"),
+        (["rollback"], "champion"),
+        (["jobs", "log", "nothing"], "nothing"),
+        (["detect", "no-such-file.csv"], "no-such-file.csv does not exist"),
+        (["detect", "x.csv", "--model", "it001/knn"], "models/it001/knn"),
+        (["detect", "x.csv", "--model", "it001"], "names no variant"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_users_error_is_one_message(  # type: ignore[no-untyped-def]
+    fresh: Project, call, arguments: list[str], message: str
+) -> None:
+    (fresh.root / "x.csv").write_text(
+        "timestamp,value\n" + "".join(f"{1e9 + 60 * i:.0f},1\n" for i in range(20)),
+        encoding="utf-8",
+    )
+    said = call(fresh.root, *arguments)
+    assert said.code == 1
+    assert message in said.err
+    assert said.err.startswith("tsloop: ")
+    assert len(said.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["configure"], ["iteration", "list"], ["repro"], ["gc", "--keep", "1"], ["demo"]],
+    ids=" ".join,
+)
+def test_outside_a_project(call, tmp_path: Path, arguments: list[str]) -> None:  # type: ignore[no-untyped-def]
+    said = call(tmp_path, *arguments)
+    assert said.code == 1
+    assert "not inside a tsloop project" in said.err
+    assert "tsloop init DIR" in said.err
+
+
+def test_wrong_usage_is_exit_code_2(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert call(tmp_path, "no-such-verb").code == 2
+    assert call(tmp_path, "gc").code == 2
+
+
+def test_the_real_command_refuses_without_a_traceback(fresh: Project) -> None:
+    done = tsloop(fresh.root, "configure", "finetune.rank=many", check=False)
+    assert done.returncode == 1
+    assert done.stderr == "tsloop: finetune.rank must be int, but is 'many'.\n"
+    assert done.stdout == ""
+
+
+def test_a_failing_repro_points_at_the_stage(fresh: Project) -> None:
+    (fresh.root / "dvc.yaml").write_text("stages:\n  acquire:\n    cmd: exit 3\n", encoding="utf-8")
+    done = tsloop(fresh.root, "repro", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("tsloop: dvc repro ended with exit code")
+    assert "Traceback" not in done.stderr
+
+
+def test_configure_lists_and_changes(fresh: Project, call) -> None:  # type: ignore[no-untyped-def]
+    shown = call(fresh.root, "configure", "--show").out
+    assert "sampler    diversity, margin, mixed, random, uncertainty" in shown
+    assert "loop.primary=knn" in shown
+    said = call(fresh.root, "configure", "sampler.budget=8")
+    assert "sampler.budget: 5 → 8" in said.out
+    assert call(fresh.root, "configure").out == "Nothing changed.\n"
+    assert read_params(fresh)["sampler"]["budget"] == 8
+
+
+def test_status_of_a_new_project(fresh: Project, call) -> None:  # type: ignore[no-untyped-def]
+    said = call(fresh.root, "status").out
+    assert "Champion: none yet" in said
+    assert said.splitlines()[-1] == "Next: dvc repro (brings it001 from Annotating on)"
+
+
+def test_status_list_and_show_of_a_finished_project(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    for arguments in (["status"], ["iteration", "list"]):
+        said = call(finished.root, *arguments).out
+        assert "it001" in said
+        assert "knn event-F1" in said
+    said = call(finished.root, "iteration", "show", "it002").out
+    assert "it002 on it001" in said
+    assert "Report: reports/it002/report.html" in said
+    created = call(finished.root, "iteration", "create").out
+    assert created == "Created it003 on top of it002. Next: dvc repro\n"
+    assert "it003" in call(finished.root, "status").out.splitlines()[-1]
+
+
+def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    said = call(finished.root, "gc", "--keep", "1", "--dry-run")
+    assert said.out == "0 directories.\n"
