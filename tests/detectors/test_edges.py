@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsloop.detectors.edges import EdgeRule, fit_edges, local_deviation
+from tsloop.detectors.edges import EdgeRule, edge_worth, fit_edges, local_deviation
 from tsloop.errors import DetectorError
 from tsloop.intervals import Interval
 
@@ -36,21 +36,21 @@ def test_deviation_at_the_ends_and_over_everything_is_finite(start, end):
 def test_a_wide_interval_shrinks_to_the_event_and_gets_its_padding():
     event = Interval(300, 309)
     wide = Interval(270, 340, "anomaly", 0.9)
-    assert EdgeRule(pad_start=0, pad_end=0).apply(series(event), wide) == [
+    assert EdgeRule(pad_start=0, pad_end=0).apply(series(event), [wide]) == [
         Interval(300, 309, "anomaly", 0.9)
     ]
-    padded = EdgeRule(pad_start=2, pad_end=5).apply(series(event), wide)
+    padded = EdgeRule(pad_start=2, pad_end=5).apply(series(event), [wide])
     assert [(i.start, i.end) for i in padded] == [(298, 314)]
 
 
 def test_events_far_apart_are_split_and_near_ones_are_not():
     values = series(Interval(300, 304), Interval(330, 334), Interval(338, 340))
-    parts = EdgeRule(gap=10, pad_start=0, pad_end=0).apply(values, Interval(280, 360))
+    parts = EdgeRule(gap=10, pad_start=0, pad_end=0).apply(values, [Interval(280, 360)])
     assert [(i.start, i.end) for i in parts] == [(300, 304), (330, 340)]
 
 
 def test_a_quiet_interval_stays_as_it_is():
-    assert EdgeRule(level=9.0).apply(series(), Interval(100, 130)) == [Interval(100, 130)]
+    assert EdgeRule(level=9.0).apply(series(), [Interval(100, 130)]) == [Interval(100, 130)]
 
 
 def examples():
@@ -69,13 +69,14 @@ def test_fitting_learns_how_the_team_marks_events():
     rule = fit_edges(values, predicted, truths)
     assert rule is not None
     assert (rule.pad_start, rule.pad_end) == (3, 6)
-    found = [rule.apply(x, one) for x, some in zip(values, predicted, strict=True) for one in some]
+    found = [rule.apply(x, some) for x, some in zip(values, predicted, strict=True)]
     assert [i for part in found for i in part] == [i for truth in truths for i in truth]
 
 
 def test_edges_that_are_right_already_are_left_alone():
     values, _, truths = examples()
     assert fit_edges(values, truths, truths) is None
+    assert edge_worth(None, values, truths, truths) == 2.0
 
 
 def test_nothing_to_learn_from():
@@ -85,21 +86,31 @@ def test_nothing_to_learn_from():
     assert fit_edges([], [], []) is None
 
 
+def test_worth_counts_what_a_reviewer_feels():
+    truth = [[Interval(100, 109), Interval(300, 309)]]
+    found = [[Interval(100, 112), Interval(200, 205)]]  # one edge off, one false, one missed
+    expected = (2 * 1 + 1) / 4 + 0.5 * (1 - (2 + 1 + 1) / 4)
+    assert edge_worth(None, [series()], found, truth) == pytest.approx(expected)
+    assert edge_worth(None, [series()], found, [[]]) == -0.5
+
+
+@st.composite
+def intervals(draw):
+    cuts = sorted(draw(st.lists(st.integers(0, 99), max_size=8, unique=True)))
+    return [Interval(a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=False)]
+
+
 @settings(deadline=None, max_examples=60)
 @given(
-    st.integers(0, 99),
-    st.integers(0, 99),
-    st.integers(-2, 40),
-    st.integers(-2, 40),
-    st.sampled_from([0, 3, 30]),
+    intervals(), st.integers(-2, 40), st.integers(-2, 40), st.sampled_from([0, 3, 30]), st.data()
 )
-def test_parts_are_disjoint_in_order_and_inside_the_series(a, b, before, after, gap):
-    values = np.random.default_rng(a).normal(size=100)
-    whole = Interval(min(a, b), max(a, b))
-    parts = EdgeRule(level=1.0, gap=gap, pad_start=before, pad_end=after).apply(values, whole)
-    assert parts
-    assert parts[-1].end < 100
-    assert all(one.end < two.start for one, two in pairwise(parts))
+def test_parts_are_disjoint_in_order_and_inside_the_series(some, before, after, gap, data):
+    values = np.random.default_rng(len(some)).normal(size=100)
+    rule = EdgeRule(level=1.0, gap=gap, pad_start=before, pad_end=after)
+    parts = rule.apply(values, data.draw(st.permutations(some)))
+    assert bool(parts) == bool(some)
+    assert all(0 <= part.start <= part.end < 100 for part in parts)
+    assert all(one.end + 1 < two.start for one, two in pairwise(parts))
 
 
 def test_a_rule_survives_json():

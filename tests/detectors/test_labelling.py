@@ -57,4 +57,4 @@ def test_a_rule_survives_json():
     assert np.array_equal(again.features, rule.features)
     assert LabelRule.from_dict(LabelRule().to_dict()).features.shape == LabelRule().features.shape
     with pytest.raises(DetectorError, match="labels"):
-        LabelRule.from_dict({"features": rule.to_dict()["features"], "labels": []})
+        LabelRule.from_dict(rule.to_dict() | {"labels": []})

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tsloop.labels import builtin_label_set
-from tsloop.signals.shape import FEATURE_NAMES, Surroundings, describe_shape, shape_features
+from tsloop.signals.shape import FEATURE_NAMES, describe_shape, shape_features
+from tsloop.signals.surroundings import Surroundings
 
 ROWS = np.arange(1000)
 

@@ -36,7 +36,7 @@ BLENDS = (0.25, 0.0, 0.5, 0.75, 1.0)
 """Shares of the trees in the score, most trusted first."""
 DISTRUST = 0.2
 """Trees that have seen few groups look better on the next ones than they are: each step away from
-the first blend must be worth so much times its length (see `tsloop.detectors.edges.worth_of`)."""
+the first blend must be worth so much times its length (see `tsloop.detectors.edges.edge_worth`)."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from tsloop.annotations.examples import Example
 from tsloop.detectors.base import Detector, Progress, no_progress
-from tsloop.detectors.edges import EdgeRule, fit_edges, worth_of
+from tsloop.detectors.edges import EdgeRule, edge_worth, fit_edges
 from tsloop.detectors.files import read_manifest, unfitted, write_manifest
 from tsloop.detectors.labelling import LabelRule
 from tsloop.errors import DetectorError, ModelFileError, TsloopError
 from tsloop.evaluation.thresholds import Decision, fit_decision, label_free_decision
 from tsloop.files import read_json, write_json
-from tsloop.intervals import Interval, merge_close
+from tsloop.intervals import Interval
 from tsloop.series.types import Series
 
 __all__ = ["LocatingDetector", "SignalDetector", "usable_values"]
@@ -70,9 +70,10 @@ class LocatingDetector(Detector):
         """The intervals with their edges moved by the edge rule; overlaps are joined."""
         if self.edges is None:
             return intervals
-        parts = [part for interval in intervals for part in self.edges.apply(values, interval)]
-        scored = [p.replace(score=float(scores[p.start : p.end + 1].max())) for p in parts]
-        return merge_close(scored, 0) if scored else scored
+        return [
+            part.replace(score=float(scores[part.start : part.end + 1].max()))
+            for part in self.edges.apply(values, intervals)
+        ]
 
     def fit_rules(self, examples: Sequence[Example], scores: Sequence[Scores]) -> dict[str, float]:
         """Choose decision, edges and labels from examples and their (out-of-fold) scores.
@@ -95,7 +96,8 @@ class LocatingDetector(Detector):
     ) -> tuple[Decision, EdgeRule | None, float]:
         """Decision and edge rule for examples (at least one) and their scores.
 
-        The last value is what both are worth on these examples (`tsloop.detectors.edges.worth_of`).
+        The last value is what both are worth on these examples: see
+        `tsloop.detectors.edges.edge_worth`.
         """
         values = [example.series.filled() for example in examples]
         truths = [list(example.intervals) for example in examples]
@@ -106,12 +108,7 @@ class LocatingDetector(Detector):
         if self.config.refine_edges:
             enough = sum(map(len, truths)) >= MIN_EDGE_EVENTS and any(found)
             edges = fit_edges(values, found, truths) if enough else EdgeRule()
-        if edges is not None:
-            found = [
-                [part for interval in some for part in edges.apply(x, interval)]
-                for x, some in zip(values, found, strict=True)
-            ]
-        return decision, edges, worth_of(found, truths)
+        return decision, edges, edge_worth(edges, values, found, truths)
 
     def rules_to_dict(self) -> dict[str, Any]:
         """Edge rule and label rule as plain values (the decision is in ``detector.json``)."""

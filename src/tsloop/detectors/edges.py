@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,12 +18,12 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from tsloop.errors import DetectorError
-from tsloop.evaluation.clicks import Clicks, count_clicks
-from tsloop.evaluation.matching import match_events
+from tsloop.evaluation.clicks import EDGE_TOLERANCE
+from tsloop.evaluation.matching import match_arrays
 from tsloop.intervals import Interval
 from tsloop.signals.robust import MAD_TO_SIGMA
 
-__all__ = ["EdgeRule", "fit_edges", "local_deviation", "worth_of"]
+__all__ = ["EdgeRule", "edge_worth", "fit_edges", "local_deviation"]
 
 Values = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -52,39 +52,20 @@ class EdgeRule:
     pad_start: int = 1
     pad_end: int = 1
 
-    def apply(self, values: Values, interval: Interval) -> list[Interval]:
-        """The interval's parts, in row order and disjoint; itself where no row deviates."""
-        return self.pad(self.cores(values, interval), interval, len(values))
+    def apply(self, values: Values, intervals: Sequence[Interval]) -> list[Interval]:
+        """The parts of the intervals, in row order and disjoint; parts that touch are joined.
 
-    def cores(self, values: Values, interval: Interval) -> Rows:
-        """First and last rows (inclusive) of the deviating parts before padding, shape (m, 2)."""
-        deviation = local_deviation(values, interval.start, interval.end, self.context)
-        return self.parts(deviation) + interval.start
-
-    def parts(self, deviation: Values) -> Rows:
-        """The same, counted from the first row of ``deviation``."""
-        rows = np.flatnonzero(deviation >= max(self.level, self.share * deviation.max()))
-        if not len(rows):
-            return np.empty((0, 2), dtype=np.int64)
-        breaks = np.flatnonzero(np.diff(rows) > self.gap)
-        first = np.concatenate(([0], breaks + 1))
-        last = np.concatenate((breaks, [len(rows) - 1]))
-        return np.stack((rows[first], rows[last]), axis=1).astype(np.int64)
-
-    def pad(self, cores: Rows, interval: Interval, n_rows: int) -> list[Interval]:
-        """Padded cores as intervals in row order and disjoint; without one, the interval."""
-        if not len(cores):
-            return [interval]
-        out: list[Interval] = []
-        for core_start, core_end in cores.tolist():
-            start = max(0, core_start - self.pad_start)
-            end = min(n_rows - 1, core_end + self.pad_end)
-            if start > end:
-                start = end = (core_start + core_end) // 2
-            if out and start <= out[-1].end:
-                start, end = out[-1].start, max(end, out.pop().end)
-            out.append(interval.replace(start=start, end=end))
-        return out
+        An interval in which no row deviates stays as it is. Other fields come from the (first)
+        interval that a part belongs to.
+        """
+        found = _Found.of([values], [intervals], (self.context,))
+        starts, ends, owners = found.parts(self)
+        return [
+            found.intervals[owner].replace(start=start, end=end)
+            for start, end, owner in zip(
+                starts.tolist(), ends.tolist(), owners.tolist(), strict=True
+            )
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -130,82 +111,144 @@ def fit_edges(
     """The rule that serves these labelled series best, or ``None``: leave the intervals alone.
 
     One array of finite values, found intervals and true intervals per series. A rule is judged by
-    `worth_of`, averaged with its neighbours in the grid of settings, because with few labels a
+    `edge_worth`, averaged with its neighbours in the grid of settings, because with few labels a
     single best setting is luck.
     """
-    used = [i for i, truth in enumerate(truths) if truth or predicted[i]]
-    values, predicted, truths = (
-        [values[i] for i in used],
-        [predicted[i] for i in used],
-        [truths[i] for i in used],
-    )
     if not any(predicted) or not any(truths):
         return None
-    deviations = {
-        context: [
-            [local_deviation(x, one.start, one.end, context) for one in found]
-            for x, found in zip(values, predicted, strict=True)
-        ]
-        for context in CONTEXTS
-    }
-    lengths = [len(x) for x in values]
-    known: dict[bytes, tuple[float, int, int]] = {}
-    rules: list[EdgeRule] = []
-    worth: list[float] = []
-    for level, share, context, gap in itertools.product(LEVELS, SHARES, CONTEXTS, GAPS):
-        rule = EdgeRule(level, share, context, gap, 0, 0)
-        cores = [
-            [rule.parts(d) + one.start for d, one in zip(ds, found, strict=True)]
-            for ds, found in zip(deviations[context], predicted, strict=True)
-        ]
-        # Many settings find the same parts: judge each outcome once.
-        key = b"|".join(c.tobytes() for found in cores for c in found)
-        if key not in known:
-            padded = _padded(rule, cores, truths)
-            applied = [
-                [part for c, one in zip(cs, found, strict=True) for part in padded.pad(c, one, n)]
-                for cs, found, n in zip(cores, predicted, lengths, strict=True)
-            ]
-            known[key] = (worth_of(applied, truths), padded.pad_start, padded.pad_end)
-        value, before, after = known[key]
-        rules.append(EdgeRule(level, share, context, gap, before, after))
-        worth.append(value)
+    found = _Found.of(values, predicted, CONTEXTS)
+    truth = _Found.of(values, truths, ())
+    rules = [
+        _padded(EdgeRule(level, share, context, gap, 0, 0), found, truth)
+        for level, share, context, gap in itertools.product(LEVELS, SHARES, CONTEXTS, GAPS)
+    ]
+    worth = [_worth(*found.parts(rule)[:2], truth.start, truth.end) for rule in rules]
     smooth = np.array(worth).reshape(len(LEVELS), len(SHARES), len(CONTEXTS), len(GAPS))
     for axis in (0, 1, 3):
         smooth = ndimage.convolve1d(smooth, [0.25, 0.5, 0.25], axis=axis, mode="nearest")
     best = int(np.argmax(smooth))
-    return rules[best] if smooth.flat[best] > worth_of(predicted, truths) + MIN_GAIN else None
+    alone = _worth(found.start, found.end, truth.start, truth.end)
+    return rules[best] if smooth.flat[best] > alone + MIN_GAIN else None
 
 
-def _padded(
-    rule: EdgeRule, cores: Sequence[Sequence[Rows]], truths: Sequence[Sequence[Interval]]
-) -> EdgeRule:
-    """The rule with the padding that the true events have around their cores, in the median."""
-    starts: list[int] = []
-    ends: list[int] = []
-    for found, truth in zip(cores, truths, strict=True):
-        parts = [Interval(a, b) for core in found for a, b in core.tolist()]
-        for t, c in match_events(truth, parts).pairs if truth else ():
-            starts.append(parts[c].start - truth[t].start)
-            ends.append(truth[t].end - parts[c].end)
-    if len(starts) < MIN_PAIRS:
-        return rule
-    before, after = (int(np.clip(np.median(pads), -2, MAX_PAD)) for pads in (starts, ends))
-    return EdgeRule(rule.level, rule.share, rule.context, rule.gap, before, after)
-
-
-def worth_of(
-    predicted: Sequence[Sequence[Interval]], truths: Sequence[Sequence[Interval]]
+def edge_worth(
+    rule: EdgeRule | None,
+    values: Sequence[Values],
+    predicted: Sequence[Sequence[Interval]],
+    truths: Sequence[Sequence[Interval]],
 ) -> float:
-    clicks = Clicks()
-    found = overlapping = n_events = 0
-    for ours, truth in zip(predicted, truths, strict=True):
-        matching = match_events(truth, ours)
-        clicks = clicks + count_clicks(truth, ours, matching=matching)
-        found += len(matching.pairs)
-        overlapping += len(match_events(truth, ours, iou=0.3).pairs)
-        n_events += len(truth) + len(ours)
-    saved = clicks.saved
-    return (2 * found + overlapping) / max(n_events, 1) + 0.5 * max(
-        -1.0, saved if saved is not None else -1.0
+    """Event-F1, half the event-F1 at IoU 0.3 and half the clicks saved (no worse than -1).
+
+    Of the found intervals, after the rule where there is one; larger is better, at most 2.
+    """
+    found = _Found.of(values, predicted, () if rule is None else (rule.context,))
+    truth = _Found.of(values, truths, ())
+    start, end = (found.start, found.end) if rule is None else found.parts(rule)[:2]
+    return _worth(start, end, truth.start, truth.end)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Intervals of several series on one axis of rows, on which the series keep their distance.
+
+    ``start`` and ``end`` are the rows of the intervals, ``low`` and ``high`` the first and last row
+    of their series. ``row`` and ``owner`` list every row of every interval, and ``deviation`` its
+    `local_deviation` for each context asked for.
+    """
+
+    intervals: list[Interval]
+    start: Rows
+    end: Rows
+    low: Rows
+    high: Rows
+    row: Rows
+    owner: Rows
+    deviation: dict[int, Values]
+
+    @classmethod
+    def of(
+        cls,
+        values: Sequence[Values],
+        intervals: Sequence[Sequence[Interval]],
+        contexts: Sequence[int],
+    ) -> Self:
+        """One array of values and one list of intervals per series."""
+        flat: list[Interval] = []
+        place: list[tuple[int, int]] = []
+        deviation: dict[int, list[Values]] = {context: [np.empty(0)] for context in contexts}
+        low = 0
+        for x, some in zip(values, intervals, strict=True):
+            for one in sorted(some, key=lambda i: (i.start, i.end)):
+                flat.append(one)
+                place.append((low, low + len(x) - 1))
+                for context in contexts:
+                    deviation[context].append(local_deviation(x, one.start, one.end, context))
+            low += len(x) + 2
+        lows, highs = np.array(place, dtype=np.int64).reshape(-1, 2).T
+        starts = lows + np.array([i.start for i in flat], dtype=np.int64)
+        ends = lows + np.array([i.end for i in flat], dtype=np.int64)
+        lengths = ends - starts + 1
+        owner = np.repeat(np.arange(len(flat)), lengths)
+        row = np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        joined = {context: np.concatenate(parts) for context, parts in deviation.items()}
+        return cls(flat, starts, ends, lows, highs, row, owner, joined)
+
+    def cores(self, rule: EdgeRule) -> tuple[Rows, Rows, Rows]:
+        """First and last rows of the deviating parts before padding, and their intervals."""
+        deviation = self.deviation[rule.context]
+        if not len(deviation):
+            return self.row, self.row, self.owner
+        peaks = np.maximum.reduceat(deviation, np.flatnonzero(np.diff(self.owner, prepend=-1)))
+        inside = deviation >= np.maximum(rule.level, rule.share * peaks)[self.owner]
+        row, owner = self.row[inside], self.owner[inside]
+        fresh = (np.diff(row, prepend=-1) > rule.gap) | (np.diff(owner, prepend=-1) != 0)
+        first = np.flatnonzero(fresh)
+        last = np.append(first[1:], len(row))[: len(first)] - 1
+        return row[first], row[last], owner[first]
+
+    def parts(self, rule: EdgeRule) -> tuple[Rows, Rows, Rows]:
+        """The same after padding, with the intervals that have no part; touching ones joined."""
+        core_start, core_end, owner = self.cores(rule)
+        start = np.maximum(self.low[owner], core_start - rule.pad_start)
+        end = np.minimum(self.high[owner], core_end + rule.pad_end)
+        middle = (core_start + core_end) // 2
+        start, end = np.where(start > end, middle, start), np.where(start > end, middle, end)
+        silent = np.setdiff1d(np.arange(len(self.start)), owner)
+        owner = np.concatenate((owner, silent))
+        start = np.concatenate((start, self.start[silent]))
+        end = np.concatenate((end, self.end[silent]))
+        order = np.lexsort((end, start))
+        start, end, owner = start[order], end[order], owner[order]
+        if not len(start):
+            return start, end, owner
+        fresh = np.ones(len(start), dtype=bool)
+        fresh[1:] = start[1:] > np.maximum.accumulate(end)[:-1] + 1
+        first = np.flatnonzero(fresh)
+        return start[first], np.maximum.reduceat(end, first), owner[first]
+
+
+def _padded(rule: EdgeRule, found: _Found, truth: _Found) -> EdgeRule:
+    """The rule with the padding that the true events have around their cores, in the median."""
+    start, end, _ = found.cores(rule)
+    t, p = match_arrays(truth.start, truth.end, start, end)
+    if len(t) < MIN_PAIRS:
+        return rule
+    before, after = (
+        int(np.clip(np.median(pads), -2, MAX_PAD))
+        for pads in (start[p] - truth.start[t], truth.end[t] - end[p])
     )
+    return replace(rule, pad_start=before, pad_end=after)
+
+
+def _worth(start: Rows, end: Rows, true_start: Rows, true_end: Rows) -> float:
+    """See `edge_worth`."""
+    if not len(true_start):
+        return -0.5
+    t, p = match_arrays(true_start, true_end, start, end)
+    overlapping = len(match_arrays(true_start, true_end, start, end, 0.3)[0])
+    slack = np.maximum(1.0, EDGE_TOLERANCE * (true_end[t] - true_start[t] + 1))
+    off = np.count_nonzero(np.abs(start[p] - true_start[t]) > slack)
+    off += np.count_nonzero(np.abs(end[p] - true_end[t]) > slack)
+    clicks = 2 * (len(true_start) - len(t)) + (len(start) - len(t)) + off
+    saved = 1.0 - clicks / (2 * len(true_start))
+    return (2 * len(t) + overlapping) / (len(true_start) + len(start)) + 0.5 * max(-1.0, saved)

@@ -31,7 +31,7 @@ STEPS = 4
 """Weights are multiples of one over this."""
 DISTRUST = 0.2
 """Weights chosen on few labels are partly luck: moving all weight between members must be worth so
-much more than equal weights (see `tsloop.detectors.edges.worth_of`)."""
+much more than equal weights (see `tsloop.detectors.edges.edge_worth`)."""
 
 
 @dataclass(frozen=True)

@@ -6,38 +6,25 @@ know *where* but not *what*; a detector with labels learns which of its team's l
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tsloop.signals.period import autocorrelation
 from tsloop.signals.robust import robust_scale
+from tsloop.signals.surroundings import Surroundings
 
-__all__ = ["FEATURE_NAMES", "Shape", "Surroundings", "describe_shape", "shape_features"]
+__all__ = ["FEATURE_NAMES", "Shape", "describe_shape", "shape_features"]
 
-_MIN_CONTEXT = 32
-_MAX_CONTEXT = 256
-_NEAR_ROWS = 12  # rows beside a stretch that tell the level from which it leaves
-_DRIFT_ROWS = 24  # shorter stretches are spikes, however steady they are
-_FLAT_ROWS = 5  # a stuck sensor repeats its value at least this often
 _SIGMAS = 4.0
+_FLAT_ROWS = 5  # a stuck sensor repeats its value at least this often
+_PLATEAU_ROWS = 8  # shorter stretches are spikes, however steady they are
+_TEXTURE_ROWS = 12
+_DRIFT_ROWS = 24
 _TINY = 1e-9
-
-FEATURE_NAMES = (
-    "up",
-    "down",
-    "middle",
-    "shift_after",
-    "trend",
-    "flat_share",
-    "edge_share",
-    "zero_share",
-    "roughness",
-    "turns",
-    "log_rows",
-)
-"""What `shape_features` returns, in order."""
 
 Values = npt.NDArray[np.floating[Any]]
 
@@ -51,192 +38,150 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """The rows around a stretch: where they would lead through it, and how much they vary.
+class Look:
+    """Measurements of a stretch; heights are in sigmas off the line between its two sides."""
 
-    ``left`` and ``right`` are the levels at which a robust line through the rows before the stretch
-    ends and one through the rows after it begins; ``slope`` is their mean slope per row, ``scale``
-    the robust spread about them, ``noise`` that of row-to-row differences, ``flat_share`` the share
-    of rows that repeat the row before, ``low`` and ``high`` the range, ``center`` the median.
-    """
-
-    left: float
-    right: float
-    slope: float
-    center: float
-    scale: float
-    noise: float
-    flat_share: float
-    low: float
-    high: float
+    n: int
+    up: float
+    down: float
+    middle: float
+    first: float
+    """Median height of the first fifth."""
+    last: float
+    step: float
+    """Sigmas between the levels after and before the stretch, beyond their slope."""
+    wander: float
+    """Mean distance from ``middle``."""
+    repeats: float
+    """Share of rows that repeat the row before."""
+    held: float
+    """Share of rows at the largest or at the smallest value, whichever is more."""
+    near_zero: float
+    """Largest absolute value, as a share of the level around."""
+    roughness: float
+    """Robust size of row-to-row differences, in units of that around."""
+    crossings: float
+    """Share of rows at which the heights cross their median."""
+    rhythm: float
+    """Highest autocorrelation beyond the first dip."""
 
     @classmethod
-    def of(cls, values: Values, start: int, stop: int) -> Surroundings:
-        """Of rows ``start..stop-1``; where nothing lies around them, of the whole series."""
-        reach = min(_MAX_CONTEXT, max(_MIN_CONTEXT, 2 * (stop - start)))
-        before = np.asarray(values[max(0, start - reach) : start], dtype=np.float64)
-        after = np.asarray(values[stop : stop + reach], dtype=np.float64)
-        if len(before) + len(after) < 4:
-            before = after = np.asarray(values, dtype=np.float64)
-        sides = [side for side in (before, after) if len(side) >= 2]
-        lines = [_line(side) for side in (before, after) if len(side)]
-        rest = np.concatenate([rest for _, _, rest in lines])
-        steps = np.concatenate([np.diff(side) for side in sides]) if sides else np.zeros(1)
-        around = np.concatenate((before, after))
-        left, right = _levels_at(before, after)
+    def of(cls, values: Values, start: int, stop: int, around: Surroundings) -> Look:
+        """Measure rows ``start..stop-1``."""
+        inside = np.asarray(values[start:stop], dtype=np.float64)
+        n = len(inside)
+        heights = around.heights(inside)
+        fifth = max(1, n // 5)
+        middle = float(np.median(heights))
+        steps = np.diff(inside) if n > 1 else np.zeros(1)
+        level = abs(around.center)
+        crossed = np.diff(np.sign(heights - middle)) != 0
         return cls(
-            left,
-            right,
-            float(np.mean([slope for slope, _, _ in lines])),
-            float(np.median(around)),
-            robust_scale(rest)[1],
-            robust_scale(steps)[1],
-            float(np.mean(steps == 0.0)),
-            float(around.min()),
-            float(around.max()),
+            n=n,
+            up=float(heights.max()),
+            down=-float(heights.min()),
+            middle=middle,
+            first=float(np.median(heights[:fifth])),
+            last=float(np.median(heights[-fifth:])),
+            step=around.step(n),
+            wander=float(np.mean(np.abs(heights - middle))),
+            repeats=float(np.mean(steps == 0.0)) if n > 1 else 0.0,
+            held=float(max(np.mean(inside == inside.max()), np.mean(inside == inside.min()))),
+            near_zero=float(np.abs(inside).max()) / level if level > _TINY else 1.0,
+            roughness=robust_scale(steps)[1] / around.noise if steps.any() else 0.0,
+            crossings=float(np.mean(crossed)) if n > 1 else 0.0,
+            rhythm=_rhythm(heights),
         )
 
-    def heights(self, inside: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Distance of the stretch's rows from the line between its two borders, in sigmas."""
-        n = len(inside)
-        share = (np.arange(n) + 1.0) / (n + 1.0)
-        return np.asarray((inside - self.left - (self.right - self.left) * share) / self.scale)
 
-    def step(self, n: int) -> float:
-        """Sigmas by which the level after the stretch is off what the slope around it explains."""
-        return (self.right - self.left - self.slope * n) / self.scale
-
-
-def _line(side: npt.NDArray[np.float64]) -> tuple[float, float, npt.NDArray[np.float64]]:
-    """Robust line through equally spaced rows: slope per row, middle level, and what is left."""
-    n = len(side)
-    half = n // 2
-    slope = 0.0
-    if half >= 4:
-        slope = (float(np.median(side[-half:])) - float(np.median(side[:half]))) / (n - half)
-    rest = side - slope * (np.arange(n) - (n - 1) / 2)
-    middle = float(np.median(rest))
-    return slope, middle, rest - middle
-
-
-def _levels_at(
-    before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]
-) -> tuple[float, float]:
-    """The levels of the rows next to the stretch, carried to its borders along their slopes."""
-    levels = []
-    for side, near, direction in (
-        (before, before[-_NEAR_ROWS:], 0.5),
-        (after, after[:_NEAR_ROWS], -0.5),
-    ):
-        if len(side):
-            slope = _line(side)[0]
-            levels.append(float(np.median(near)) + direction * slope * (len(near) + 1))
-    return levels[0], levels[-1]
+_HEIGHTS = ("up", "down", "middle", "first", "last", "step", "wander")
+FEATURE_NAMES = tuple(field.name for field in dataclasses.fields(Look))
+"""What `shape_features` returns, in order."""
 
 
 def shape_features(values: Values, start: int, stop: int) -> npt.NDArray[np.float64]:
     """Features of rows ``start..stop-1``, shape ``(len(FEATURE_NAMES),)``, without units.
 
-    ``values`` is the whole finite series. Heights are in robust sigmas of the surroundings, on a
-    signed logarithmic scale; the rest are shares in [0, 1] or logarithms.
+    ``values`` is the whole finite series. Heights and sizes are on a (signed) logarithmic scale.
     """
-    around = Surroundings.of(values, start, stop)
-    inside = np.asarray(values[start:stop], dtype=np.float64)
-    n = len(inside)
-    heights = around.heights(inside)
-    rows = np.arange(n) - (n - 1) / 2
-    slope = float(rows @ (inside - inside.mean()) / max(rows @ rows, 1.0)) * n / around.scale
-    steps = np.diff(inside)
-    turns = float(np.mean(np.sign(steps[1:]) * np.sign(steps[:-1]) < 0)) if n > 2 else 0.0
-    rough = float(np.std(steps)) if n > 1 else 0.0
-    top, bottom = float(inside.max()), float(inside.min())
-    at_edge = np.maximum(np.mean(inside >= top), np.mean(inside <= bottom)) if n > 1 else 0.0
-    size = np.array(
-        [
-            heights.max(),
-            -heights.min(),
-            float(np.median(heights)),
-            around.step(n),
-            slope,
-        ]
-    )
-    return np.concatenate(
-        [
-            np.sign(size) * np.log1p(np.abs(size)),
-            [
-                float(np.mean(steps == 0.0)) if n > 1 else 0.0,
-                float(at_edge),
-                float(np.mean(np.abs(inside) <= _TINY * (1.0 + abs(around.center)))),
-                np.log((rough + _TINY) / (around.noise + _TINY)) if n > 1 else 0.0,
-                turns,
-                np.log(n),
-            ],
-        ]
-    )
+    look = Look.of(values, start, stop, Surroundings.of(values, start, stop))
+    out = []
+    for name in FEATURE_NAMES:
+        value = float(getattr(look, name))
+        if name in _HEIGHTS:
+            value = float(np.sign(value) * np.log1p(abs(value)))
+        elif name == "n":
+            value = float(np.log(value))
+        elif name in ("roughness", "near_zero"):
+            value = float(np.log(min(value, 1e6) + 0.05))
+        out.append(value)
+    return np.array(out)
 
 
 def describe_shape(values: Values, start: int, stop: int) -> Shape:
     """Label and reason of rows ``start..stop-1`` (not empty) of a finite series."""
     around = Surroundings.of(values, start, stop)
-    inside = np.asarray(values[start:stop], dtype=np.float64)
-    rows = "1 row" if len(inside) == 1 else f"{len(inside)} rows"
+    look = Look.of(values, start, stop, around)
+    rows = "1 row" if look.n == 1 else f"{look.n} rows"
     return (
-        _stuck(inside, around, rows)
-        or _levels(inside, around, rows)
-        or _peaks(inside, around, rows)
-        or _texture(inside, around, rows)
+        _sensor(look, around, rows)
+        or _levels(look, rows)
+        or _texture(look, rows)
+        or _peaks(look, rows)
         or Shape("contextual", f"unusual in its place for {rows}, though within the usual values")
     )
 
 
-def _stuck(inside: npt.NDArray[np.float64], around: Surroundings, rows: str) -> Shape | None:
+def _sensor(look: Look, around: Surroundings, rows: str) -> Shape | None:
     """Zeros, one repeated value, or a flat top."""
-    n = len(inside)
-    zeros = float(np.mean(np.abs(inside) <= _TINY * (1.0 + abs(around.center))))
-    if zeros >= 0.5 and abs(around.center) > _SIGMAS * around.scale:
+    fallen = look.near_zero < 0.1 and abs(around.center) > 1.5 * _SIGMAS * around.scale
+    if fallen:
         return Shape("dropout", f"zero for {rows}, while the level around is {around.center:.4g}")
-    if n < _FLAT_ROWS or around.flat_share > 0.5:
+    if look.n < _FLAT_ROWS or around.flat_share > 0.5:
         return None
-    for limit, usual in ((inside.max(), around.high), (inside.min(), around.low)):
-        held = float(np.mean(inside == limit))
-        if held >= 0.4 and limit == usual:
-            return Shape("clipping", f"held at the limit {limit:.4g} in {held:.0%} of {rows}")
-    if float(np.mean(np.diff(inside) == 0.0)) >= 0.8:
-        return Shape("flatline", f"stuck at {float(np.median(inside)):.4g} for {rows}")
+    if look.repeats >= 0.9:
+        return Shape("flatline", f"stuck at one value for {rows}")
+    if look.held >= 0.3 and look.n >= _PLATEAU_ROWS:
+        return Shape("clipping", f"held at one limit in {look.held:.0%} of {rows}")
     return None
 
 
-def _levels(inside: npt.NDArray[np.float64], around: Surroundings, rows: str) -> Shape | None:
-    """A level that stays: steps and drifts."""
-    n = len(inside)
-    heights = around.heights(inside)
-    step = around.step(n)
-    if abs(step) > _SIGMAS and 1.5 * abs(step) > float(np.abs(heights).max()):
-        kind = "step_up" if step > 0 else "step_down"
-        return Shape(kind, f"the level moves by {step:+.1f}σ across {rows}")
-    if n < _DRIFT_ROWS:
+def _levels(look: Look, rows: str) -> Shape | None:
+    """Levels that are left for a while or for good: steps and drifts."""
+    if abs(look.step) > _SIGMAS and 1.5 * abs(look.step) > max(look.up, look.down):
+        kind = "step_up" if look.step > 0 else "step_down"
+        return Shape(kind, f"the level moves by {look.step:+.1f}σ across {rows}")
+    if look.n < _PLATEAU_ROWS:
         return None
-    middle = float(np.median(heights))
-    ramp = np.linspace(-1.0, 1.0, n)
-    change = 2.0 * float(ramp @ (heights - heights.mean()) / (ramp @ ramp))
-    rest = heights - heights.mean() - 0.5 * change * ramp
-    explained = 1.0 - float(rest.var()) / max(float(heights.var()), _TINY)
-    if explained > 0.7 and abs(change) > _SIGMAS:
-        return Shape("gradual_drift", f"drifts by {change:+.1f}σ over {rows}")
-    steady = float(np.mean(np.abs(heights - middle))) < 0.5 * abs(middle)
-    if abs(middle) > _SIGMAS and steady:
-        side = "above" if middle > 0 else "below"
-        return Shape("sudden_drift", f"{middle:+.1f}σ {side} the local level for {rows}")
+    first, last = abs(look.first), abs(look.last)
+    if look.n >= _DRIFT_ROWS:
+        if last > _SIGMAS and first < 0.4 * last:
+            return Shape("gradual_drift", f"drifts away by {look.last:+.1f}σ over {rows}")
+        if first > _SIGMAS and last < 0.6 * first and look.first * look.last >= 0.0:
+            return Shape("sudden_drift", f"jumps by {look.first:+.1f}σ and returns over {rows}")
+    if abs(look.middle) > 0.75 * _SIGMAS and look.wander < 0.5 * abs(look.middle):
+        side = "above" if look.middle > 0 else "below"
+        kind = "step_up" if look.middle > 0 else "step_down"
+        return Shape(kind, f"{look.middle:+.1f}σ {side} the local level for {rows}")
     return None
 
 
-def _peaks(inside: npt.NDArray[np.float64], around: Surroundings, rows: str) -> Shape | None:
-    heights = around.heights(inside)
-    up, down = float(heights.max()), -float(heights.min())
+def _texture(look: Look, rows: str) -> Shape | None:
+    """Swings and noise about an ordinary level."""
+    if look.n < _TEXTURE_ROWS:
+        return None
+    if look.rhythm > 0.4 and look.up + look.down > 1.5 * _SIGMAS and look.crossings > 0.1:
+        return Shape("oscillation", f"swings by {look.up + look.down:.1f}σ for {rows}")
+    if look.roughness > 2.0 or look.roughness < 0.5:
+        ratio = f"row-to-row noise is {look.roughness:.1f} times the usual"
+        return Shape("variance_change", f"{ratio} for {rows}")
+    return None
+
+
+def _peaks(look: Look, rows: str) -> Shape | None:
+    up, down = look.up, look.down
     if max(up, down) <= _SIGMAS:
         return None
-    if _swings(heights):
-        return Shape("oscillation", f"swings by {np.ptp(heights):.1f}σ for {rows}")
     if min(up, down) > _SIGMAS and min(up, down) > 0.5 * max(up, down):
         return Shape("double_spike", f"+{up:.1f}σ and -{down:.1f}σ within {rows}")
     if up > down:
@@ -244,22 +189,11 @@ def _peaks(inside: npt.NDArray[np.float64], around: Surroundings, rows: str) -> 
     return Shape("downward_spike", f"-{down:.1f}σ below the local level for {rows}")
 
 
-def _swings(heights: npt.NDArray[np.float64]) -> bool:
-    """Several swings about their own middle, each over a few rows."""
+def _rhythm(heights: npt.NDArray[np.float64]) -> float:
+    """Highest autocorrelation after it has first fallen below zero; 0 for short stretches."""
     n = len(heights)
-    centred = heights - np.median(heights)
-    if n < 12 or min(centred.max(), -centred.min()) <= 0.75 * _SIGMAS:
-        return False
-    crossings = int(np.count_nonzero(np.diff(np.sign(centred)) != 0))
-    return 4 <= crossings <= n // 2
-
-
-def _texture(inside: npt.NDArray[np.float64], around: Surroundings, rows: str) -> Shape | None:
-    if len(inside) < 8:
-        return None
-    ratio = robust_scale(np.diff(inside))[1] / around.noise
-    if ratio > 2.0 or ratio < 0.5:
-        return Shape(
-            "variance_change", f"row-to-row noise is {ratio:.1f} times the usual for {rows}"
-        )
-    return None
+    if n < _TEXTURE_ROWS:
+        return 0.0
+    correlation = autocorrelation(heights, n // 2)
+    below = np.flatnonzero(correlation < 0.0)
+    return float(max(0.0, correlation[below[0] :].max())) if len(below) else 0.0
