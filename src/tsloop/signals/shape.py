@@ -157,7 +157,7 @@ def _levels(look: Look, rows: str) -> Shape | None:
     if look.n >= _DRIFT_ROWS:
         if last > _SIGMAS and first < 0.4 * last:
             return Shape("gradual_drift", f"drifts away by {look.last:+.1f}σ over {rows}")
-        if first > _SIGMAS and last < 0.6 * first and look.first * look.last >= 0.0:
+        if first > _SIGMAS and last < 0.6 * first:
             return Shape("sudden_drift", f"jumps by {look.first:+.1f}σ and returns over {rows}")
     if abs(look.middle) > 0.75 * _SIGMAS and look.wander < 0.5 * abs(look.middle):
         side = "above" if look.middle > 0 else "below"

@@ -72,8 +72,15 @@ class Surroundings:
         return np.asarray((inside - self.left - (self.right - self.left) * share) / self.scale)
 
     def step(self, n: int) -> float:
-        """Sigmas by which the level after the stretch is off what the slope around it explains."""
-        return (self.right - self.left - self.slope * n) / self.scale
+        """Sigmas by which the level after ``n`` rows is off, with and without the slope around.
+
+        The smaller of both: over a bend the slope explains too much, on a ramp too little.
+        """
+        plain = self.right - self.left
+        sloped = plain - self.slope * n
+        if plain * sloped <= 0.0:
+            return 0.0
+        return (plain if abs(plain) < abs(sloped) else sloped) / self.scale
 
 
 def _line(side: npt.NDArray[np.float64]) -> tuple[float, float, npt.NDArray[np.float64]]:
