@@ -77,4 +77,4 @@ def fresh(_fresh: Path, project_env: None, tmp_path: Path):  # type: ignore[no-u
     from project_tools import copy_project
     from tsloop.project import Project
 
-    return copy_project(Project(_fresh), tmp_path / "project")
+    return copy_project(Project(_fresh), tmp_path / "fresh")

@@ -109,10 +109,10 @@ def tsloop(root: Path, *arguments: str, check: bool = True) -> subprocess.Comple
 
 def run_all(project: Project) -> None:
     """What a first `dvc repro` does, in this process and so without twenty interpreters."""
-    run_stages(project, *_in_order(project))
+    run_stages(project, *stages_in_order(project))
 
 
-def run_stages(project: Project, *stages: str) -> None:
+def run_stages(project: Project, *stages: str, record: bool = True) -> None:
     """Run stages, named as DVC names them, here; record their outputs as `dvc repro` does."""
     with contextlib.chdir(project.root), contextlib.redirect_stdout(io.StringIO()):
         for stage in stages:
@@ -120,6 +120,8 @@ def run_stages(project: Project, *stages: str) -> None:
             module = importlib.import_module(f"tsloop.stages.{name}")
             if run_stage(name, getattr(module, name), [key] if key else []):
                 raise AssertionError(f"stage {stage} failed")
+    if not record:
+        return
     with dvc_here(project.root) as repo, repo.lock:
         for name in stages:
             for stage in repo.stage.collect(name):
@@ -140,7 +142,7 @@ def dvc_here(root: Path) -> Iterator[Any]:
             yield repo
 
 
-def _in_order(project: Project) -> list[str]:
+def stages_in_order(project: Project) -> list[str]:
     params = read_params(project)
     bases = list(params["bases"])
     stages = ["acquire", "prepare", *(f"base@{key}" for key in bases)]

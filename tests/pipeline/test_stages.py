@@ -21,7 +21,7 @@ from tsloop.files import append_jsonl, read_jsonl
 from tsloop.project import Project
 from tsloop.stages.runner import StageContext, run_stage
 
-OUTPUTS = ("data/**/*.*", "models/**/*.*", "reports/**/*.*", "registry/*")
+OUTPUTS = ("data/**/[!.]*", "models/**/[!.]*", "reports/**/[!.]*", "registry/*")
 
 
 def run_here(project: Project, name: str, key: str = "") -> int:
