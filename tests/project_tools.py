@@ -123,12 +123,12 @@ def run_stages(project: Project, *stages: str, record: bool = True) -> None:
     if not record:
         return
     with dvc_here(project.root) as repo, repo.lock:
-        for name in stages:
-            for stage in repo.stage.collect(name):
-                stage.ignore_outs()
-                stage.save()
-                stage.commit()
-                stage.dump(update_pipeline=False)
+        # All of them first: DVC reads every stage anew after each change.
+        for stage in [found for name in stages for found in repo.stage.collect(name)]:
+            stage.ignore_outs()
+            stage.save(run_cache=False)
+            stage.commit()
+            stage.dump(update_pipeline=False)
 
 
 @contextlib.contextmanager

@@ -192,6 +192,7 @@ def stages(project: Project) -> list[str]:
     return [line.split()[0] for line in dvc(project.root, "stage", "list").stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_people_open_an_iteration_when_they_are_done(
     fresh: Project, finished_template: Path
 ) -> None:
