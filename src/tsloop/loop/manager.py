@@ -214,10 +214,12 @@ class IterationManager:
         )
 
     def run_inference(self, iteration_id: str, data_path: Path, variant: str = "") -> list[Result]:
-        """Run an iteration's model over a CSV file or a folder of them."""
+        """Run an iteration's model (or that of ``base``) over a CSV file or a folder of them."""
         from tsloop.detectors.files import load_detector
         from tsloop.loop.inference import read_series
 
+        if iteration_id != BASE:
+            self._spec(iteration_id)
         chosen = variant or read_params(self.project)["loop"]["primary"]
         detector = load_detector(self.project.model(iteration_id, chosen))
         results = []
