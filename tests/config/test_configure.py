@@ -8,7 +8,15 @@ import pytest
 import yaml
 
 from project_tools import hashes
-from tsloop.config.params import check_drift, configure, read_params, render
+from tsloop.config.params import (
+    check_drift,
+    configure,
+    read_iterations,
+    read_params,
+    render,
+    write_iterations,
+)
+from tsloop.config.pipeline import IterationSpec
 from tsloop.config.schema import section, source_config
 from tsloop.config.show import describe_choices
 from tsloop.errors import ConfigDriftError, ConfigError
@@ -193,6 +201,25 @@ def test_edits_by_hand_are_found_out_and_named(fresh: Project) -> None:
         check_drift(fresh)
     assert any(line.startswith("sampler.audit_share") for line in configure(fresh))
     check_drift(fresh)
+
+
+def test_a_change_of_iterations_that_was_cut_short_is_found_out(fresh: Project) -> None:
+    """Killed between ``iterations.yaml`` and ``params.yaml``."""
+    iterations = read_iterations(fresh)
+    write_iterations(fresh, {**iterations, "it003": IterationSpec("it003", "it002")})
+    with pytest.raises(ConfigDriftError, match=r"iterations\.it003.*tsloop configure"):
+        check_drift(fresh)
+    configure(fresh)
+    assert check_drift(fresh)["fits"]["it003-knn"]["parent_model"] == "models/it002/knn"
+
+
+def test_an_experiment_may_choose_what_was_chosen_before(fresh: Project) -> None:
+    configure(fresh, ["source=plant", "source.units=5"])
+    configure(fresh, ["experiment=series_folder", "source.datasets=[wsd]"])
+    assert read_params(fresh)["source"]["kind"] == "folder"
+    assert read_params(fresh)["source"]["datasets"] == ["wsd"]
+    configure(fresh, ["experiment=null"])
+    assert "experiment=None" not in describe_choices(fresh)
 
 
 def test_a_check_that_passed_is_remembered_by_content(

@@ -53,7 +53,11 @@ class StoredOverrides:
                     hint="Compare them with: python -m tsloop.sweep -m " + str(override.input_line),
                 )
             if (conf / override.key_or_group).is_dir():
+                before = self.choices.get("experiment")
                 self._choose(override)
+                if override.key_or_group == "experiment":
+                    for name in {before, self.choices.get("experiment")}:
+                        self._give_way(conf / "experiment" / f"{name}.yaml")
             else:
                 self._set_value(override)
 
@@ -69,6 +73,16 @@ class StoredOverrides:
             self.choices[key] = None if override.value() is None else str(override.value())
         # Values set for the former choice mean nothing to the new one.
         _delete_path(self.values, (override.package or override.key_or_group).split("."))
+
+    def _give_way(self, experiment: Path) -> None:
+        """A named experiment chooses groups itself: forget what was chosen for them before."""
+        data = yaml.safe_load(experiment.read_text(encoding="utf-8")) if experiment.exists() else {}
+        for item in (data or {}).get("defaults", []):
+            for key in item if isinstance(item, dict) else ():
+                if key.startswith("override /"):
+                    group = key.removeprefix("override /")
+                    self.choices.pop(group, None)
+                    _delete_path(self.values, group.rpartition("@")[2].split("."))
 
     def _set_value(self, override: Any) -> None:
         path = override.key_or_group.split(".")

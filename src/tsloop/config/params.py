@@ -83,13 +83,13 @@ def read_iterations(project: Project) -> dict[str, IterationSpec]:
 
 def write_iterations(project: Project, iterations: Mapping[str, IterationSpec]) -> None:
     """Replace the list of iterations; call `configure` afterwards."""
-    declared: dict[str, Any] = {}
-    for name, spec in iterations.items():
-        declared[name] = {"parent": spec.parent, "base_model": spec.base_model}
-        if spec.archived:
-            declared[name] |= {"archived": True, "variants": list(spec.variants)}
     path = project.conf / "project" / "iterations.yaml"
-    write_text_atomic(path, _ITERATIONS + _dump(declared))
+    write_text_atomic(path, _ITERATIONS + _dump(_declared(iterations)))
+
+
+def _declared(iterations: Mapping[str, IterationSpec]) -> dict[str, Any]:
+    """What both ``iterations.yaml`` and ``params.yaml`` say of the iterations."""
+    return {name: spec.to_dict() for name, spec in iterations.items()}
 
 
 def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = False) -> list[str]:
@@ -148,6 +148,8 @@ def check_drift(project: Project) -> dict[str, Any]:
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
         return params
     changed = differences(params, render(project))
+    declared = _declared(read_iterations(project))
+    changed += differences({"iterations": params["iterations"]}, {"iterations": declared})
     if changed:
         shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if changed[3:] else "")
         raise ConfigDriftError(
@@ -263,6 +265,7 @@ def _portable(values: dict[str, Any], project: Project) -> dict[str, Any]:
     path = Path(source["path"]).expanduser()
     if not path.is_absolute():
         return values
+    source["path"] = str(path)
     data = os.environ.get("TSLOOP_DATA")
     if data and path.resolve().is_relative_to(Path(data).resolve()):
         rest = path.resolve().relative_to(Path(data).resolve()).as_posix()

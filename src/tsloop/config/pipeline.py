@@ -49,6 +49,13 @@ class IterationSpec:
     variants: tuple[str, ...] = ()
     """The variants of an archived iteration, whose entries are gone from the pipeline."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as configuration files hold them."""
+        entry: dict[str, Any] = {"parent": self.parent, "base_model": self.base_model}
+        if self.archived:
+            entry |= {"archived": True, "variants": list(self.variants)}
+        return entry
+
 
 @dataclass
 class Unrolled:
@@ -111,7 +118,7 @@ class _Unroller:
         self._bases()
         self.out.queues[BASE] = self._queue(BASE, leaf=not self._anything_published())
         for name, spec in self.specs.items():
-            self.out.iterations[name] = self._declared(spec)
+            self.out.iterations[name] = spec.to_dict()
             if spec.archived:
                 continue
             if self._frozen(name):
@@ -146,12 +153,6 @@ class _Unroller:
             "labels": self.values["labels"],
             "revision": REVISIONS["annotate"],
         }
-
-    def _declared(self, spec: IterationSpec) -> dict[str, Any]:
-        entry: dict[str, Any] = {"parent": spec.parent, "base_model": spec.base_model}
-        if spec.archived:
-            entry |= {"archived": True, "variants": list(spec.variants)}
-        return entry
 
     def _frozen(self, name: str) -> bool:
         """Published, and either built upon or labelled by an annotator that is gone meanwhile."""

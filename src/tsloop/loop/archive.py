@@ -24,6 +24,10 @@ from tsloop.project import Project
 __all__ = ["forget_outputs", "half_archived", "tag_iteration", "track_outputs"]
 
 _IN_GIT = ("reports/metrics/", "reports/curves/", "reports/plots/", "registry/")
+_REPRODUCED_FROM = (
+    *("dvc.yaml", "dvc.lock", "params.yaml", "conf", "registry"),
+    "data/labels/gold.jsonl",
+)
 _WEIGHTS = ("models/", "data/predictions/", "data/datasets/")
 
 
@@ -92,12 +96,13 @@ def _tag(project: Project, name: str) -> None:
         )
     if not _git(project, "tag", "--list", tag).stdout.strip():
         dirty = _git(
-            project, "status", "--porcelain", "--", "dvc.lock", "params.yaml", "conf", "registry"
+            project, "status", "--porcelain", "--", *_REPRODUCED_FROM, f"data/labels/{name}.jsonl"
         ).stdout
         if dirty.strip():
+            changed = ", ".join(line[3:] for line in dirty.splitlines()[:5])
             raise IterationError(
-                f"dvc.lock, params.yaml, conf or registry have uncommitted changes, so a tag for "
-                f"{name} would not reproduce it.",
+                f"There are uncommitted changes, so a tag for {name} would not reproduce it: "
+                f"{changed}.",
                 hint="Commit first: git add -A && git commit -m 'iteration results'",
             )
         done = _git(project, "tag", tag)
