@@ -219,7 +219,8 @@ def test_an_experiment_may_choose_what_was_chosen_before(fresh: Project) -> None
     assert read_params(fresh)["source"]["kind"] == "folder"
     assert read_params(fresh)["source"]["datasets"] == ["wsd"]
     configure(fresh, ["experiment=null"])
-    assert "experiment=None" not in describe_choices(fresh)
+    assert "experiment=null" in describe_choices(fresh)
+    assert read_params(fresh)["source"]["kind"] == "plant"
 
 
 def test_a_check_that_passed_is_remembered_by_content(

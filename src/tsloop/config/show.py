@@ -19,7 +19,7 @@ def describe_choices(project: Project) -> str:
     stored = read_overrides(project.conf / "project" / "overrides.yaml")
     chosen = {**stored.choices, **stored.additions}
     lines.append("Chosen by this project:")
-    lines += [f"  {key}={value}" for key, value in sorted(chosen.items())]
+    lines += [f"  {key}={value or 'null'}" for key, value in sorted(chosen.items())]
     lines += [f"  {line}" for line in _values(stored.values)]
     if not chosen and not stored.values:
         lines.append("  (the defaults)")
