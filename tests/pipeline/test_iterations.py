@@ -10,8 +10,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from project_tools import changed, commit, dvc, hashes, repro, run, run_all, run_stages, tsloop
-from tsloop.annotations.journal import write_journal
+from project_tools import (
+    changed,
+    commit,
+    dvc,
+    hashes,
+    repro,
+    run,
+    run_all,
+    run_stages,
+    stages_in_order,
+    tsloop,
+)
+from tsloop.annotations.journal import read_journal, write_journal
 from tsloop.config.params import configure, read_iterations, read_params
 from tsloop.errors import ConfigDriftError, IterationError, IterationNotFoundError, ProjectError
 from tsloop.files import read_json
@@ -219,6 +230,13 @@ def test_people_open_an_iteration_when_they_are_done(
     assert set(read_params(fresh)["datasets"]) == {"it001", "it002"}
     assert read_params(fresh)["datasets"]["it001"]["journal"] == "data/labels/it001.jsonl"
     assert {name: fresh.labels(name).read_bytes() for name in labels} == labels
+    run_stages(fresh, *(s for s in stages_in_order(fresh) if "it00" in s))
+    assert not changed(root)
+    gold = read_journal(fresh.labels("gold"))
+    write_journal(fresh.labels("gold"), gold[:-1])
+    assert changed(root) == {
+        f"{stage}@{name}" for stage in ("dataset", "evaluate") for name in ("it001", "it002")
+    }, "the dataset only looks for leaks; what it makes stays the same"
 
 
 def test_people_take_over_from_a_simulated_annotator(finished: Project) -> None:

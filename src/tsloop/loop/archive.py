@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tsloop.config.pipeline import IterationSpec
 from tsloop.errors import IterationError
 from tsloop.files import write_text_atomic
 from tsloop.project import Project
 
-__all__ = ["forget_outputs", "half_archived", "tag_iteration", "track_outputs"]
+__all__ = ["doomed_outputs", "forget_outputs", "half_archived", "tag_iteration", "track_outputs"]
 
 _IN_GIT = ("reports/metrics/", "reports/curves/", "reports/plots/", "registry/")
 _REPRODUCED_FROM = (
@@ -53,6 +54,27 @@ def track_outputs(project: Project, name: str) -> None:
     cached = (out for out in _outs_of(lock, name) if _is_cached(out))
     _write_tracked(project, name, sorted(cached, key=lambda out: str(out["path"])))
     _drop_stages(project, lock, name)
+
+
+def doomed_outputs(
+    project: Project,
+    iterations: Mapping[str, IterationSpec],
+    keep: int,
+    protected: Collection[str],
+) -> dict[str, list[Path]]:
+    """Weights, predictions and datasets that garbage collection may take, by iteration.
+
+    The newest ``keep`` archived iterations, parents of live ones and ``protected`` stay.
+    """
+    archived = [name for name, spec in iterations.items() if spec.archived]
+    parents = {spec.parent for spec in iterations.values() if not spec.archived}
+    staying = {*(archived[-keep:] if keep else ()), *parents, *protected}
+    doomed = {}
+    for name in archived:
+        if name not in staying:
+            directories = (project.root / place / name for place in _WEIGHTS)
+            doomed[name] = [directory for directory in directories if directory.exists()]
+    return doomed
 
 
 def forget_outputs(project: Project, name: str, *, weights_only: bool = False) -> None:

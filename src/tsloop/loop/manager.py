@@ -28,6 +28,7 @@ from tsloop.config.pipeline import IterationSpec
 from tsloop.errors import IterationError, IterationNotFoundError
 from tsloop.files import read_json
 from tsloop.loop.archive import (
+    doomed_outputs,
     forget_outputs,
     half_archived,
     tag_iteration,
@@ -244,23 +245,9 @@ class IterationManager:
         from tsloop.tracking.promotions import ever_champion
 
         iterations = read_iterations(self.project)
-        archived = [name for name, spec in iterations.items() if spec.archived]
-        parents = {spec.parent for spec in iterations.values() if not spec.archived}
-        newest = set(archived[-keep:] if keep else ())
-        protected = newest | parents | ever_champion(self.project.root)
-        doomed = {
-            name: [
-                directory
-                for directory in (
-                    self.project.root / "models" / name,
-                    self.project.root / "data" / "predictions" / name,
-                    self.project.dataset(name),
-                )
-                if directory.exists()
-            ]
-            for name in archived
-            if name not in protected
-        }
+        doomed = doomed_outputs(
+            self.project, iterations, keep, protected=ever_champion(self.project.root)
+        )
         if not dry_run:
             with self._changing("gc"):
                 for name, directories in doomed.items():
