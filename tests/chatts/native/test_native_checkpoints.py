@@ -71,6 +71,40 @@ def test_every_layout_gives_the_same_logits(
     assert torch.equal(logits(model, processor, series), logits(*loaded(kind), series))
 
 
+def test_half_precision_and_old_style_pickles_load(
+    loaded: Loaded, series: list[Any], tmp_path: Path
+) -> None:
+    write_tiny(tmp_path, "8b", file_format="bin", dtype=torch.float16)
+    stored = load_checkpoint(tmp_path)
+    assert (stored.dtype, stored.ts_encoder.mlp[0].weight.dtype) == (torch.float16, torch.float32)
+    model = load_checkpoint(tmp_path, dtype=torch.float32)
+    (file,) = weight_files(tmp_path)
+    tensors = torch.load(file, weights_only=True)
+    torch.save(tensors, file, _use_new_zipfile_serialization=False)
+    old = load_checkpoint(tmp_path, dtype=torch.float32)
+    processor = load_processor(tmp_path, model)
+    assert torch.equal(logits(model, processor, series), logits(old, processor, series))
+    original = logits(*loaded("8b"), series)
+    torch.testing.assert_close(logits(model, processor, series), original, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("kind", TINY)
+def test_transformers_own_entry_finds_the_native_classes(
+    kind: str, checkpoint: Checkpoint, loaded: Loaded, series: list[Any]
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model, info = AutoModelForCausalLM.from_pretrained(
+        str(checkpoint(kind, "bin", 1)), output_loading_info=True
+    )
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert type(model).__module__ == "tsloop.chatts.native.modeling"
+    reference, processor = loaded(kind)
+    assert torch.equal(
+        logits(model.eval(), processor, series), logits(reference, processor, series)
+    )
+
+
 @pytest.mark.parametrize("kind", TINY)
 def test_era_prefix_and_cache_follow_from_the_checkpoint(kind: str, loaded: Loaded) -> None:
     model, processor = loaded(kind)
@@ -255,10 +289,21 @@ def test_a_tokenizer_of_another_release_is_refused(
         load_processor(directory, model)
 
 
-def test_quantisation_leaves_the_numbers_alone(
-    checkpoint: Checkpoint, loaded: Loaded, series: list[Any]
+@pytest.mark.parametrize(("name", "quantised"), [("nf4", "Linear4bit"), ("int8", "Linear8bitLt")])
+def test_quantisation_leaves_the_encoder_alone(
+    name: str, quantised: str, series: list[Any], tmp_path: Path
 ) -> None:
-    assert UNQUANTISED[:2] == ("ts_encoder", "lm_head")
+    write_tiny(tmp_path, "8b", hidden=64)
+    model = load_checkpoint(tmp_path, quantization=name, dtype=torch.float32)
+    processor = load_processor(tmp_path, model)
+    assert type(model.model.layers[0].self_attn.q_proj).__name__ == quantised
+    for module in (model.ts_encoder.mlp[0], model.lm_head):
+        assert type(module) is torch.nn.Linear
+    assert torch.isfinite(logits(model, processor, series)).all()
+
+
+def test_an_unknown_quantisation_is_refused(checkpoint: Checkpoint) -> None:
+    assert UNQUANTISED == ("ts_encoder", "lm_head", "score_head")
     with pytest.raises(ConfigError, match="Quantization 'q5' is unknown"):
         load_checkpoint(checkpoint("8b"), quantization="q5")
 

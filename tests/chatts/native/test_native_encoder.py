@@ -115,6 +115,10 @@ def test_encoder_runs_in_its_own_dtype() -> None:
     encoder = TimeSeriesEncoder(LAYOUTS["8b"]).to(torch.bfloat16)
     features, _ = encoder(torch.zeros(1, 1, 9), torch.tensor([[9]]))
     assert features.dtype == torch.bfloat16
+    encoder = TimeSeriesEncoder(LAYOUTS["8b"])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features, _ = encoder(torch.zeros(1, 1, 9), torch.tensor([[9]]))
+    assert features.dtype == torch.float32
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

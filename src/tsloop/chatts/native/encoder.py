@@ -97,21 +97,27 @@ class TimeSeriesEncoder(nn.Module):
 
         ``values`` is (…, L), usually (B, S, L), with ``lengths`` (…) in samples; a length of 0 is
         no series. Without ``lengths`` it is the official flat layout, see `from_official`.
-        Returns features (sum of patches, H) in the encoder's own dtype, in the order of the series,
-        and patch counts (…). A value that is not finite, or a series longer than ``values`` or than
-        the table of positions, raises `SeriesError`.
+        Returns features (sum of patches, H) in the encoder's own dtype, also under autocast, in the
+        order of the series, and patch counts (…). A value that is not finite, or a series longer
+        than ``values`` or than the table of positions, raises `SeriesError`.
         """
         if lengths is None:
             values, lengths = from_official(values)
         self._check(values, lengths)
         patches, positions = self._patches(values.flatten(0, -2), lengths.flatten())
+        with torch.autocast(values.device.type, enabled=False):
+            features = self._features(patches, positions)
+        return features, self.patch_counts(lengths)
+
+    def _features(self, patches: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """(M, patch size) twice -> (M, H)."""
         dtype = next(self.parameters()).dtype
         inputs = patches.to(dtype)
         if self.layout.max_samples is not None:
             embedded = self.position_embedding(positions)
             inputs = torch.cat([inputs, embedded.flatten(1).to(dtype)], dim=-1)
         features: torch.Tensor = self.mlp(inputs)
-        return features, self.patch_counts(lengths)
+        return features
 
     def patch_counts(self, lengths: torch.Tensor) -> torch.Tensor:
         """Patches of each series, of the shape of ``lengths``."""
