@@ -166,17 +166,17 @@ class TimeSeriesMixin:
         layout (S, 2L, 1). ``labels`` at ``<ts>`` positions are ignored. `DetectorError` where
         patches and ``<ts>`` ids of a row differ in number.
         """
-        if input_ids is not None:
-            if timeseries is not None:
-                inputs_embeds = self._merge(input_ids, timeseries, ts_lengths).embeds
-            elif _is_start(past_key_values):
-                self._refuse_orphans(input_ids)
-            if labels is not None:
-                labels = labels.masked_fill(self._is_ts(input_ids), -100)
-        elif timeseries is not None:
-            raise DetectorError("A time series needs input_ids, which say where it stands.")
+        if timeseries is not None and (input_ids is None or inputs_embeds is not None):
+            raise DetectorError("A time series needs input_ids alone: they say where it stands.")
+        if input_ids is not None and labels is not None:
+            labels = labels.masked_fill(self._is_ts(input_ids), -100)
+        if input_ids is not None and timeseries is not None:
+            inputs_embeds = self._merge(input_ids, timeseries, ts_lengths).embeds
+            input_ids = None
+        elif input_ids is not None and _is_start(past_key_values):
+            self._refuse_orphans(input_ids)
         return super().forward(  # type: ignore[misc]
-            input_ids=None if inputs_embeds is not None else input_ids,
+            input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
