@@ -27,7 +27,7 @@ from transformers import initialization as careful_init
 from tsloop.chatts.native.configuration import LlamaTSConfig, Qwen2TSConfig, Qwen3TSConfig
 from tsloop.chatts.native.encoder import TimeSeriesEncoder, from_official, group_rows, xavier
 from tsloop.chatts.native.eras import layout_from_config
-from tsloop.chatts.native.heads import ScoreHead
+from tsloop.chatts.native.heads import ScoreHead, ScoreOutput, SeriesStates
 from tsloop.chatts.native.scatter import bidirectional_mask, check_counts, grid, series_ids
 from tsloop.errors import DetectorError, ModelFileError, NotFittedError
 
@@ -40,32 +40,6 @@ __all__ = [
     "SeriesStates",
     "TimeSeriesMixin",
 ]
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesStates:
-    """What the model makes of each patch; zeros where ``mask`` is false."""
-
-    states: torch.Tensor
-    """(B, S, Pmax, H), the last layer's hidden states at the ``<ts>`` positions."""
-    features: torch.Tensor
-    """(B, S, Pmax, H), the encoder's output for the same patches, in its own dtype."""
-    mask: torch.Tensor
-    """(B, S, Pmax), true where there is a patch."""
-
-
-@dataclass(frozen=True, eq=False)
-class ScoreOutput:
-    """Logits of the score head; they mean something where the masks are true."""
-
-    row_logits: torch.Tensor
-    """(B, S, Lmax), one per sample."""
-    row_mask: torch.Tensor
-    """(B, S, Lmax)."""
-    label_logits: torch.Tensor
-    """(B, S, Pmax, labels), one per patch and label."""
-    patch_mask: torch.Tensor
-    """(B, S, Pmax)."""
 
 
 @dataclass(frozen=True, eq=False)
