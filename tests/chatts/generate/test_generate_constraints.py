@@ -135,7 +135,7 @@ def test_the_last_possible_item_ends_the_list() -> None:
 
 
 def reachable(constraint: AnswerConstraint) -> dict[State, set[State]]:
-    """Every state of a small grammar with those that follow it (of the characters of reasons: a few)."""
+    """Every state of a small grammar with those that follow it (few characters of reasons)."""
     found: dict[State, set[State]] = {}
     waiting = [constraint.start]
     while waiting:

@@ -25,11 +25,14 @@ __all__ = ["ConstrainedDecoding", "TokenProbabilities", "Trace"]
 class Trace:
     """What one row has generated so far.
 
-    ``cut``: the model wanted to begin a further item when the token budget did not allow it.
+    ``tokens`` are all of them, padding after the end included; the first ``length`` write the
+    answer. ``cut``: the model wanted to begin a further item when the token budget did not allow
+    it.
     """
 
     state: State
     tokens: list[int] = field(default_factory=list)
+    length: int = 0
     ended: bool = False
     cut: bool = False
 
@@ -112,6 +115,7 @@ class ConstrainedDecoding:
                 hint="No other logits processor may force tokens beside this one.",
             )
         trace.state = after
+        trace.length += 1
 
     def _mask(self, constraint: AnswerConstraint, trace: Trace, scores: torch.Tensor) -> Bools:
         free = self.table.mask(constraint, trace.state)
