@@ -179,3 +179,14 @@ def test_confidence_counts_rows_and_label_and_not_the_reason() -> None:
     assert 0.5 < second < 1.0
     assert mean_confidence([]) == 1.0
     assert mean_confidence([-1.0, -3.0]) == pytest.approx(0.1353, abs=1e-4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_scores_that_are_not_numbers_are_an_error(value: float) -> None:
+    scores = torch.zeros(1, 9)
+    scores[0, 3] = value
+    with pytest.raises(DetectorError, match="not numbers"):
+        TokenProbabilities()(torch.tensor([[1]]), scores)
+    allowed = torch.full((1, 9), -torch.inf)
+    allowed[0, 3] = 0.0
+    assert TokenProbabilities()(torch.tensor([[1]]), allowed) is allowed

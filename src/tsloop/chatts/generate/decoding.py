@@ -133,7 +133,8 @@ class ConstrainedDecoding:
 class TokenProbabilities:
     """Remembers the log probability of every generated token, under the scores as they come here.
 
-    Put it last. Only one step of scores is kept. Rows must keep their places (no beams).
+    Put it last. Only one step of scores is kept. Rows must keep their places (no beams). Scores
+    that are not numbers are a `DetectorError`: a constraint would make a whole answer of them.
     """
 
     def __init__(self) -> None:
@@ -144,6 +145,11 @@ class TokenProbabilities:
         """The scores, unchanged."""
         self._take(input_ids)
         self._last = torch.log_softmax(scores.float(), dim=-1)
+        if bool(self._last.isnan().any()):
+            raise DetectorError(
+                "The model's scores are not numbers: whatever it answered would mean nothing.",
+                hint="Load it in bfloat16 or float32; float16 overflows in some models.",
+            )
         return scores
 
     def log_probabilities(self, sequences: torch.Tensor) -> npt.NDArray[np.float64]:
