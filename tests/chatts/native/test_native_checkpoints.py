@@ -105,6 +105,19 @@ def test_transformers_own_entry_finds_the_native_classes(
     )
 
 
+@pytest.mark.parametrize("kind", ["paper", "8b", "llama"])
+def test_a_config_that_names_the_plain_backbone_loads(
+    kind: str, copy: Callable[..., Path], loaded: Loaded, series: list[Any]
+) -> None:
+    reference, processor = loaded(kind)
+    plain = {"paper": "qwen2", "8b": "qwen3", "llama": "llama"}[kind]
+    directory = copy(kind)
+    edit_config(directory, model_type=plain)
+    model = load_checkpoint(directory)
+    assert model.config.model_type == reference.config.model_type
+    assert torch.equal(logits(model, processor, series), logits(reference, processor, series))
+
+
 @pytest.mark.parametrize("kind", TINY)
 def test_era_prefix_and_cache_follow_from_the_checkpoint(kind: str, loaded: Loaded) -> None:
     model, processor = loaded(kind)

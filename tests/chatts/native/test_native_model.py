@@ -295,6 +295,29 @@ def test_score_and_generate_share_their_weights(loaded: Loaded, series: list[Any
     assert not torch.equal(answer(model, batch), before)
 
 
+def test_a_score_head_learns_where_a_spike_is(loaded: Loaded) -> None:
+    _, processor = loaded("8b")
+    rng = np.random.default_rng(0)
+    model = tiny_model("8b", labels=("spike",)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+
+    def batch() -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        noise, places = rng.normal(size=(24, 48)), rng.integers(0, 48, size=24)
+        noise[np.arange(24), places] += 8.0
+        return processor([SERIES] * 24, list(noise[:, None])), torch.from_numpy(places)
+
+    for _ in range(60):
+        inputs, places = batch()
+        logits = model.score(**inputs).row_logits[:, 0]
+        torch.nn.functional.cross_entropy(logits, places).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    inputs, places = batch()
+    with torch.no_grad():
+        found = model.score(**inputs).row_logits[:, 0].argmax(dim=-1)
+    assert (found == places).float().mean() > 0.5  # by chance 0.02
+
+
 def test_the_default_direction_of_a_score_is_a_setting(loaded: Loaded, series: list[Any]) -> None:
     _, processor = loaded("8b")
     model = tiny_model("8b")

@@ -67,7 +67,9 @@ def load_checkpoint(
     model_class = _class_of(info, directory)
     files, shapes = _all_shapes(directory)
     layout = read_layout(shapes, info.get("ts"))
-    config = model_class.config_class.from_dict({**info, "use_cache": True})
+    config = model_class.config_class.from_dict(
+        {**info, "model_type": model_class.config_class.model_type, "use_cache": True}
+    )
     _check_ids(config, directory)
     _compare(shapes, _expected(model_class, config), directory)
     model = _read_weights(

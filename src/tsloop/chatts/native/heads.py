@@ -1,11 +1,39 @@
-"""The score head: logits per sample and per label, from what the model says of each patch."""
+"""What the model says of each patch, and the score head that makes logits of it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-__all__ = ["ScoreHead"]
+__all__ = ["ScoreHead", "ScoreOutput", "SeriesStates"]
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesStates:
+    """What the model makes of each patch; zeros where ``mask`` is false."""
+
+    states: torch.Tensor
+    """(B, S, Pmax, H), the last layer's hidden states at the ``<ts>`` positions."""
+    features: torch.Tensor
+    """(B, S, Pmax, H), the encoder's output for the same patches, in its own dtype."""
+    mask: torch.Tensor
+    """(B, S, Pmax), true where there is a patch."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreOutput:
+    """Logits of the score head; they mean something where the masks are true."""
+
+    row_logits: torch.Tensor
+    """(B, S, Lmax), one per sample."""
+    row_mask: torch.Tensor
+    """(B, S, Lmax)."""
+    label_logits: torch.Tensor
+    """(B, S, Pmax, labels), one per patch and label."""
+    patch_mask: torch.Tensor
+    """(B, S, Pmax)."""
 
 
 class ScoreHead(nn.Module):

@@ -27,7 +27,7 @@ from transformers import initialization as careful_init
 from tsloop.chatts.native.configuration import LlamaTSConfig, Qwen2TSConfig, Qwen3TSConfig
 from tsloop.chatts.native.encoder import TimeSeriesEncoder, from_official, group_rows, xavier
 from tsloop.chatts.native.eras import layout_from_config
-from tsloop.chatts.native.heads import ScoreHead
+from tsloop.chatts.native.heads import ScoreHead, ScoreOutput, SeriesStates
 from tsloop.chatts.native.scatter import bidirectional_mask, check_counts, grid, series_ids
 from tsloop.errors import DetectorError, ModelFileError, NotFittedError
 
@@ -40,32 +40,6 @@ __all__ = [
     "SeriesStates",
     "TimeSeriesMixin",
 ]
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesStates:
-    """What the model makes of each patch; zeros where ``mask`` is false."""
-
-    states: torch.Tensor
-    """(B, S, Pmax, H), the last layer's hidden states at the ``<ts>`` positions."""
-    features: torch.Tensor
-    """(B, S, Pmax, H), the encoder's output for the same patches, in its own dtype."""
-    mask: torch.Tensor
-    """(B, S, Pmax), true where there is a patch."""
-
-
-@dataclass(frozen=True, eq=False)
-class ScoreOutput:
-    """Logits of the score head; they mean something where the masks are true."""
-
-    row_logits: torch.Tensor
-    """(B, S, Lmax), one per sample."""
-    row_mask: torch.Tensor
-    """(B, S, Lmax)."""
-    label_logits: torch.Tensor
-    """(B, S, Pmax, labels), one per patch and label."""
-    patch_mask: torch.Tensor
-    """(B, S, Pmax)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,17 +140,17 @@ class TimeSeriesMixin:
         layout (S, 2L, 1). ``labels`` at ``<ts>`` positions are ignored. `DetectorError` where
         patches and ``<ts>`` ids of a row differ in number.
         """
-        if input_ids is not None:
-            if timeseries is not None:
-                inputs_embeds = self._merge(input_ids, timeseries, ts_lengths).embeds
-            elif _is_start(past_key_values):
-                self._refuse_orphans(input_ids)
-            if labels is not None:
-                labels = labels.masked_fill(self._is_ts(input_ids), -100)
-        elif timeseries is not None:
-            raise DetectorError("A time series needs input_ids, which say where it stands.")
+        if timeseries is not None and (input_ids is None or inputs_embeds is not None):
+            raise DetectorError("A time series needs input_ids alone: they say where it stands.")
+        if input_ids is not None and labels is not None:
+            labels = labels.masked_fill(self._is_ts(input_ids), -100)
+        if input_ids is not None and timeseries is not None:
+            inputs_embeds = self._merge(input_ids, timeseries, ts_lengths).embeds
+            input_ids = None
+        elif input_ids is not None and _is_start(past_key_values):
+            self._refuse_orphans(input_ids)
         return super().forward(  # type: ignore[misc]
-            input_ids=None if inputs_embeds is not None else input_ids,
+            input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,

@@ -30,6 +30,7 @@ __all__ = [
     "TS_START",
     "ProcessorConfig",
     "TimeSeriesProcessor",
+    "load_tokenizer",
     "render_chat",
 ]
 

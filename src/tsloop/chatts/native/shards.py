@@ -64,7 +64,7 @@ def _indexed(directory: Path, index: Path, suffix: str) -> list[Path]:
 def read_shapes(path: Path) -> dict[str, Shape]:
     """Name → shape of every tensor, without reading the tensors' values."""
     if path.suffix == ".bin":
-        return {name: tuple(t.shape) for name, t in _load_bin(path, "meta").items()}
+        return {name: tuple(t.shape) for name, t in read_shard(path).items()}
     try:
         with safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -73,16 +73,17 @@ def read_shapes(path: Path) -> dict[str, Shape]:
 
 
 def read_shard(path: Path) -> dict[str, torch.Tensor]:
-    """Name → tensor of one ``.bin`` file; memory-mapped where the file allows it."""
-    return _load_bin(path, "cpu")
+    """Name → tensor of one ``.bin`` file.
 
-
-def _load_bin(path: Path, device: str) -> dict[str, torch.Tensor]:
-    mapped = zipfile.is_zipfile(path) and device != "meta"
+    Memory-mapped where the file allows it (all but those of torch before 1.6): a tensor is read
+    when it is used.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about unusual pickle protocols
-            content: Any = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
+            content: Any = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
     except Exception as error:  # whatever a foreign pickle makes the reader stumble over
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelFileError(
