@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tsloop.chatts.generate.completion import shortest_completion
 from tsloop.chatts.generate.constraints import AnswerConstraint, Phase, State
 from tsloop.errors import ConfigError, LabelSetError
 from tsloop.grammar import parse_answer, render_answer
@@ -26,7 +27,7 @@ def walk(constraint: AnswerConstraint, seed: int, stop: float = 0.02) -> tuple[s
     while state.phase is not Phase.DONE:
         closing = rng.random() < stop
         if closing:
-            text += constraint.shortest_completion(state)
+            text += shortest_completion(constraint, state)
             break
         byte = rng.choice(constraint.next_bytes(state))
         text.append(byte)
@@ -172,7 +173,7 @@ def test_shortest_completions_and_reserves_hold_in_every_state(
                 queue.append(one)
     assert set(distance) == set(graph)  # no dead end
     for state in graph:
-        assert len(constraint.shortest_completion(state)) == distance[state]
+        assert len(shortest_completion(constraint, state)) == distance[state]
         need = constraint.longest_closing(state)
         assert distance[state] <= need <= constraint.reserve
         closing = constraint.next_bytes(state, closing=True)
@@ -188,7 +189,7 @@ def test_a_longer_first_row_may_make_a_shorter_answer() -> None:
     constraint = AnswerConstraint(5000, (b"a", b"b"), 9, 0)
     begun = constraint.follow(constraint.start, b'[{"interval":[5,1000],"label":"a"},{"interval":[')
     assert begun is not None
-    assert constraint.shortest_completion(begun) == b'6,6],"label":"a"}]'
+    assert shortest_completion(constraint, begun) == b'6,6],"label":"a"}]'
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -9,6 +9,7 @@ from tsloop.chatts.generate.confidence import item_confidences, mean_confidence
 from tsloop.chatts.generate.constraints import AnswerConstraint
 from tsloop.chatts.generate.decoding import ConstrainedDecoding, TokenProbabilities
 from tsloop.chatts.generate.tokens import token_table
+from tsloop.chatts.generate.vocabulary import TokenTable
 from tsloop.errors import ConfigError, DetectorError
 from tsloop.grammar import parse_answer
 
@@ -190,3 +191,25 @@ def test_scores_that_are_not_numbers_are_an_error(value: float) -> None:
     allowed = torch.full((1, 9), -torch.inf)
     allowed[0, 3] = 0.0
     assert TokenProbabilities()(torch.tensor([[1]]), allowed) is allowed
+
+
+@pytest.mark.parametrize("more", [0, 1, 2, 9, 40])
+def test_the_smallest_budgets_hold_with_one_token_per_byte(more: int) -> None:
+    """The tightest case: no token saves anything, and the drawn ones are as wordy as may be."""
+    table = TokenTable([bytes((byte,)) for byte in range(256)])
+    for n_rows in (1, 11, 1024):
+        constraint = AnswerConstraint.of(n_rows, LABELS, 4, 30)
+        budget = constraint.min_new_tokens + more
+        rows = 12
+        decoding = ConstrainedDecoding(table, [constraint] * rows, 0, budget, [256])
+        ids = torch.zeros(rows, 0, dtype=torch.long)
+        generator = torch.Generator().manual_seed(more)
+        for _ in range(budget):
+            scores = torch.rand(rows, 257, generator=generator)
+            scores[:, ord("{")] += 1.0
+            ids = torch.cat([ids, decoding(ids, scores).argmax(dim=1, keepdim=True)], dim=1)
+        for trace in decoding.read(ids):
+            assert trace.ended
+            text = bytes(trace.tokens[: trace.length]).decode()
+            assert constraint.accepts(text)
+            assert text != "[]"  # the model wanted an item, and there is room for one

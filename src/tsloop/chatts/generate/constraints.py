@@ -20,6 +20,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple, Self
 
+from tsloop.chatts.generate.digits import reaches
 from tsloop.chatts.generate.strings import (
     LONGEST_ESCAPE,
     QUOTE,
@@ -147,9 +148,9 @@ class AnswerConstraint:
         if phase is Phase.LIST:
             return b"]" if closing else b"]{"
         if phase is Phase.FIRST:
-            return self._next_in_number(state, self._lowest_first(state), b",")
+            return self._next_in_number(state, self.lowest_first(state), b",")
         if phase is Phase.LAST:
-            return self._next_in_number(state, self._lowest_last(state.first, state.before), b"]")
+            return self._next_in_number(state, self.lowest_last(state.first, state.before), b"]")
         if phase is Phase.LABEL:
             return self._next_in_label(state)
         if phase is Phase.LABELLED:
@@ -229,75 +230,32 @@ class AnswerConstraint:
             Phase.DONE: 0,
         }[phase]
 
-    def shortest_completion(self, state: State) -> bytes:
-        """The fewest bytes that make the answer whole from here; empty once it is."""
-        text = bytearray()
-        while state.phase is not Phase.DONE:
-            piece = self._shortest_step(state)
-            text += piece
-            after = self.follow(state, piece)
-            if after is None:
-                raise AssertionError(f"{bytes(text)!r} cannot follow {state}")
-            state = after
-        return bytes(text)
+    def lowest_last(self, first: int, before: tuple[int, int, int]) -> int:
+        """The lowest last row for a first row: of two equal ones the later label must be free."""
+        if first > before[0]:
+            return first
+        return before[1] + (before[2] == len(self.labels) - 1)
 
-    def _shortest_step(self, state: State) -> bytes:
-        phase, part = state.phase, state.part
-        if phase is Phase.FIRST:
-            return self._shortest_rows(state)
-        if phase is Phase.LAST:
-            return self._shortest_last(state)
-        if phase is Phase.LABEL:
-            fitting = [label for label in self._labels_for(state) if label.startswith(part)]
-            return min(fitting, key=len)[len(part) :] + b'"'
-        if phase is Phase.REASON:
-            if not part:
-                return b'"'
-            return b'"' if part == b"\\" else next_in_string(part)[:1]
-        return self.next_bytes(state, closing=True)[:1]
+    def lowest_first(self, state: State) -> int:
+        """The lowest first row after the item before; ``n_rows`` where none is left."""
+        first = state.before[0]
+        return first + (self.lowest_last(first, state.before) >= self.n_rows)
 
-    def _shortest_rows(self, state: State) -> bytes:
-        """The digits of both rows: a longer first row may allow a shorter last one."""
-        lowest = self._lowest_first(state)
-        first = _shortest_number(state.part, lowest, self.n_rows - 1)
-        choices = [first]
-        later = state.before[0] + 1
-        if first < later < self.n_rows and _begins(state.part, later, self.n_rows - 1):
-            choices.append(_shortest_number(state.part, later, self.n_rows - 1))
-        texts: list[tuple[int, bytes]] = []
-        for choice in choices:
-            text = f"{choice},".encode()[len(state.part) :]
-            then = state._replace(phase=Phase.LAST, part=b"", first=choice)
-            rest = self._shortest_last(then)
-            texts.append((len(text + rest) + self._shortest_label(then, rest), text))
-        return min(texts)[1]
-
-    def _shortest_last(self, state: State) -> bytes:
-        """The digits of the last row, with the bracket; a higher row may allow a shorter label."""
-        highest = self.n_rows - 1
-        lowest = self._lowest_last(state.first, state.before)
-        last = _shortest_number(state.part, lowest, highest)
-        choices = [last]
-        if (state.first, last) == state.before[:2] and _begins(state.part, last + 1, highest):
-            choices += [_shortest_number(state.part, last + 1, highest)] * (last < highest)
-        texts = [f"{choice}]".encode()[len(state.part) :] for choice in choices]
-        return min(texts, key=lambda text: len(text) + self._shortest_label(state, text))
-
-    def _shortest_label(self, state: State, digits: bytes) -> int:
-        """The length of the shortest label after the last row was ended with these digits."""
-        last = int((state.part + digits).removesuffix(b"]"))
-        return min(map(len, self._labels_for(state._replace(last=last))))
+    def labels_for(self, state: State) -> tuple[bytes, ...]:
+        """The labels that may follow the rows of a state, in order."""
+        same = (state.first, state.last) == state.before[:2]
+        return self.labels[state.before[2] + 1 :] if same else self.labels
 
     def _next_in_number(self, state: State, lowest: int, end: bytes) -> bytes:
         part, highest = state.part, self.n_rows - 1
         if part == b"0":
             return end
-        digits = bytes(d for d in b"0123456789" if _reaches(part + bytes((d,)), lowest, highest))
+        digits = bytes(d for d in b"0123456789" if reaches(part + bytes((d,)), lowest, highest))
         return digits + (end if part and lowest <= int(part) <= highest else b"")
 
     def _next_in_label(self, state: State) -> bytes:
         part = state.part
-        fitting = [label for label in self._labels_for(state) if label.startswith(part)]
+        fitting = [label for label in self.labels_for(state) if label.startswith(part)]
         longer = {label[len(part)] for label in fitting if len(label) > len(part)}
         return bytes(longer) + (b'"' if part in fitting else b"")
 
@@ -309,22 +267,8 @@ class AnswerConstraint:
             return b'"'
         return (_PLAIN if room < LONGEST_ESCAPE else next_in_string(b"")) + b'"'
 
-    def _lowest_last(self, first: int, before: tuple[int, int, int]) -> int:
-        """The lowest last row for a first row: of two equal ones the later label must be free."""
-        if first > before[0]:
-            return first
-        return before[1] + (before[2] == len(self.labels) - 1)
-
-    def _lowest_first(self, state: State) -> int:
-        first = state.before[0]
-        return first + (self._lowest_last(first, state.before) >= self.n_rows)
-
-    def _labels_for(self, state: State) -> tuple[bytes, ...]:
-        same = (state.first, state.last) == state.before[:2]
-        return self.labels[state.before[2] + 1 :] if same else self.labels
-
     def _may_go_on(self, state: State) -> bool:
-        return state.items < self.max_intervals and self._lowest_first(state) < self.n_rows
+        return state.items < self.max_intervals and self.lowest_first(state) < self.n_rows
 
 
 _PLAIN = next_in_string(b"").replace(b"\\", b"")
@@ -350,29 +294,3 @@ def _closed(state: State) -> State:
     return state._replace(
         phase=Phase.CLOSED, part=b"", first=0, last=0, label=0, before=before, used=0
     )
-
-
-def _reaches(digits: bytes, lowest: int, highest: int) -> bool:
-    """Whether a number in ``lowest..highest`` begins with these digits."""
-    low = high = int(digits)
-    if not low:
-        return lowest == 0
-    while low <= highest:
-        if high >= lowest:
-            return True
-        low, high = low * 10, high * 10 + 9
-    return False
-
-
-def _begins(digits: bytes, lowest: int, highest: int) -> bool:
-    return not digits or _reaches(digits, lowest, highest)
-
-
-def _shortest_number(digits: bytes, lowest: int, highest: int) -> int:
-    """The smallest of the shortest numbers in ``lowest..highest`` that begin with these digits."""
-    if not digits:
-        return lowest
-    low = high = int(digits)
-    while high < lowest and low <= highest:
-        low, high = low * 10, high * 10 + 9
-    return max(low, lowest)
