@@ -213,3 +213,32 @@ def test_the_smallest_budgets_hold_with_one_token_per_byte(more: int) -> None:
             text = bytes(trace.tokens[: trace.length]).decode()
             assert constraint.accepts(text)
             assert text != "[]"  # the model wanted an item, and there is room for one
+
+
+def test_an_item_is_begun_only_where_its_longest_form_fits() -> None:
+    """A model that wants the longest items, one token per byte, under every budget."""
+    table = TokenTable([bytes((byte,)) for byte in range(256)])
+    constraint = AnswerConstraint.of(1000, LABELS)
+    label = max(LABELS.ids, key=len)
+    items = [f'{{"interval":[{100 + i},{900 + i}],"label":"{label}"}}' for i in range(6)]
+    wanted = ("[" + ",".join(items) + "]").encode()
+    for budget in range(constraint.min_new_tokens, constraint.min_new_tokens + 110):
+        decoding = ConstrainedDecoding(table, [constraint], 0, budget, [256])
+        ids = torch.zeros(1, 0, dtype=torch.long)
+        for step in range(budget):
+            scores = torch.zeros(1, 257)
+            scores[0, wanted[step] if step < len(wanted) else 256] = 1.0
+            ids = torch.cat([ids, decoding(ids, scores).argmax(dim=1, keepdim=True)], dim=1)
+        (trace,) = decoding.read(ids)
+        assert trace.ended
+        assert trace.cut
+        written = bytes(trace.tokens[: trace.length])
+        assert wanted.startswith(written[:-1] + b",")
+
+
+def test_a_token_that_ends_an_item_counts_for_it() -> None:
+    table = TokenTable([*(bytes((byte,)) for byte in range(256)), b'ly"}]'])
+    ids = [*b'[{"interval":[1,2],"label":"anoma', 256]
+    logs = [*[0.0] * (len(ids) - 1), -8.0]
+    (confidence,) = item_confidences(table, AnswerConstraint.of(9, LABELS), ids, logs)
+    assert 0.5 < confidence < 1.0
