@@ -80,9 +80,12 @@ class ParsedAnswer:
 def parse_answer(text: str, n_rows: int, label_set: LabelSet) -> ParsedAnswer:
     """Read an answer about rows ``0..n_rows-1``; never raises, never leaves these rows."""
     collected = _Collector(n_rows, label_set)
-    body, outside = _strip_wrapping(text)
-    collected.flag("truncated", "<think>" in text and "</think>" not in text)
-    if (strict := _strict(body)) is not None:
+    body, outside = text.strip(), ""
+    if (strict := _strict(body)) is None:  # a fence or a tag inside a reason is part of the reason
+        body, outside = _strip_wrapping(text)
+        collected.flag("truncated", "<think>" in text and "</think>" not in text)
+        strict = _strict(body)
+    if strict is not None:
         fragments = [Fragment(strict, 0, len(body))]
     else:
         fragments = read_fragments(body)

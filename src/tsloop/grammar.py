@@ -5,16 +5,23 @@ A prompt holds the placeholder ``<ts><ts/>`` once. An answer is a JSON list on o
     [{"interval":[174,174],"label":"upward_spike","reason":"…"}]
 
 with rows of the shown window, zero-based and inclusive; ``[]`` says "looked and found nothing".
-`parse_answer` reads this and everything that models make of it; what it cannot read is ``failed``
-and never "normal".
+The texts of the prompts are files, ``prompts/intervals-<version>.<language>.txt``; `PROMPT_VERSION`
+names those in use, and whoever changes one adds files of a new version. `parse_answer` reads this
+and everything that models make of it; what it cannot read is ``failed`` and never "normal".
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
+from functools import cache
+from importlib import resources
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from tsloop.answers import FLAGS, ParsedAnswer, parse_answer
 from tsloop.errors import ConfigError
@@ -25,10 +32,12 @@ __all__ = [
     "FLAGS",
     "LANGUAGES",
     "PLACEHOLDER",
+    "PROMPT_VERSION",
     "ParsedAnswer",
     "parse_answer",
     "render_answer",
     "render_prompt",
+    "shown_values",
 ]
 
 PLACEHOLDER = "<ts><ts/>"
@@ -36,29 +45,10 @@ PLACEHOLDER = "<ts><ts/>"
 
 LANGUAGES = ("zh", "en")
 
+PROMPT_VERSION = "intervals-1"
+"""The templates in use; a model that was tuned on others should be asked with those."""
+
 _EXAMPLE = '[{"interval":[start,end],"label":"…","reason":"…"}]'
-
-_PROMPTS = {
-    "zh": (
-        "以下是一条时间序列，共{rows}个采样点：<ts><ts/>。\n"
-        "{gaps}请标出其中每一段异常。可用标签：{labels}。\n"
-        "只输出一行JSON数组：{example}\n"
-        "start和end是从0到{last}的行号，两端都包含在内；单点异常时start等于end。"
-        "没有异常时输出[]。"
-    ),
-    "en": (
-        "Here is a time series of {rows} samples: <ts><ts/>.\n"
-        "{gaps}Mark every anomalous stretch in it. Labels: {labels}.\n"
-        "Answer with one line of JSON and nothing else: {example}\n"
-        "start and end are row numbers from 0 to {last}, both included; "
-        "for a single point start equals end. If there is no anomaly, answer []."
-    ),
-}
-
-_GAPS = {
-    "zh": "其中{missing}个采样点缺失，已用线性插值补上。\n",
-    "en": "{missing} of the samples were missing and are interpolated linearly.\n",
-}
 
 # Inside a JSON string these are written as escapes: what would end the line, what is no text, and
 # "<", so that no reason can carry a placeholder or a control token of a chat template.
@@ -76,13 +66,36 @@ def render_prompt(n_rows: int, label_set: LabelSet, language: str, n_missing: in
         f"{label.id}（{label.zh}）" if language == "zh" else f"{label.id} ({label.en})"
         for label in label_set.labels
     ]
-    return _PROMPTS[language].format(
-        rows=n_rows,
-        last=n_rows - 1,
-        labels=("、" if language == "zh" else ", ").join(names),
-        gaps=_GAPS[language].format(missing=n_missing) if n_missing else "",
-        example=_EXAMPLE,
+    gaps = _template("gaps.", language).format(missing=n_missing) if n_missing else ""
+    return (
+        _template("", language)
+        .removesuffix("\n")
+        .format(
+            rows=n_rows,
+            last=n_rows - 1,
+            labels=("、" if language == "zh" else ", ").join(names),
+            gaps=gaps,
+            example=_EXAMPLE,
+        )
     )
+
+
+@cache
+def _template(part: str, language: str) -> str:
+    name = f"prompts/{PROMPT_VERSION}.{part}{language}.txt"
+    return resources.files("tsloop").joinpath(name).read_text("utf-8")
+
+
+def shown_values(values: npt.NDArray[np.float64]) -> list[float]:
+    """The numbers of a window (no NaN) as a model is shown them, in training and when asked.
+
+    Digits beyond a millionth of the window's range say nothing and are rounded away.
+    """
+    spread = float(np.ptp(values))
+    if not 0.0 < spread < math.inf:
+        return [float(value) for value in values]
+    digits = 6 - math.floor(math.log10(spread))
+    return [round(float(value), digits) for value in values]
 
 
 def render_answer(intervals: Iterable[Interval], label_set: LabelSet) -> str:

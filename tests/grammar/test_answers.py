@@ -124,3 +124,28 @@ def test_nothing_makes_it_raise_or_leave_the_rows(text: str, n_rows: int) -> Non
     assert set(answer.flags) <= set(FLAGS)
     answer.to_detection()
     render_answer(answer.intervals, LABELS).encode("utf-8")
+
+
+@pytest.mark.parametrize("reason", ["```[1]```", "<think>[2]", "anomalies = [", "a ``` { b"])
+def test_what_a_reason_quotes_is_part_of_the_reason(reason: str) -> None:
+    text = json.dumps([{"interval": [3, 4], "label": "step_up", "reason": reason}])
+    answer = parse_answer(text, 9, LABELS)
+    assert answer.intervals == (Interval(3, 4, "step_up", reason=reason),)
+    assert answer.flags == ()
+
+
+NONE_TEXTS = ["[]", "[ ]", '{"anomalies":[]}', "无异常", "No anomalies.", '[{"type":"无异常"}]']
+REFUSALS = ["Sorry, I cannot help with that", "抱歉，我无法判断", "I am unable to see the series"]
+plain = st.text(alphabet=st.characters(categories=["L", "Zs"]), max_size=30)
+
+
+@given(st.sampled_from(NONE_TEXTS), st.sampled_from(["", " ", "\n\n"]), st.booleans())
+def test_an_explicit_none_is_none(text: str, space: str, fenced: bool) -> None:
+    fenced &= "[" in text
+    answer = parse_answer(f"{space}```json\n{text}\n```" if fenced else space + text, 50, LABELS)
+    assert answer.status is Status.NONE
+
+
+@given(st.sampled_from(REFUSALS), plain, st.sampled_from(["", " []", ' {"anomalies": []}']))
+def test_a_refusal_is_a_failure(refusal: str, more: str, claim: str) -> None:
+    assert parse_answer(f"{refusal} {more}{claim}", 50, LABELS).status is Status.FAILED

@@ -1,13 +1,24 @@
 """Prompts, and answers that survive being written and read."""
 
 import json
+from importlib import resources
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tsloop.errors import ConfigError, LabelSetError
-from tsloop.grammar import LANGUAGES, PLACEHOLDER, parse_answer, render_answer, render_prompt
+from tsloop.grammar import (
+    LANGUAGES,
+    PLACEHOLDER,
+    PROMPT_VERSION,
+    parse_answer,
+    render_answer,
+    render_prompt,
+    shown_values,
+)
 from tsloop.intervals import Interval, Status
 from tsloop.labels import builtin_label_set
 
@@ -96,3 +107,27 @@ def test_an_echo_of_the_prompt_is_no_answer(language: str) -> None:
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(ConfigError, match="'fr' is unknown"):
         render_prompt(10, LABELS, "fr")
+
+
+def test_the_templates_are_those_of_the_version() -> None:
+    """What a model was trained on must not change under the same version."""
+    prompts = json.loads((Path(__file__).parent / "prompts.json").read_text("utf-8"))
+    assert PROMPT_VERSION == "intervals-1"
+    for name, text in prompts.items():
+        language, missing = name.split("-")
+        assert render_prompt(300, LABELS, language, int(missing)) == text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_templates_are_files_of_the_package(language: str) -> None:
+    for part in ("", "gaps."):
+        name = f"prompts/{PROMPT_VERSION}.{part}{language}.txt"
+        assert resources.files("tsloop").joinpath(name).is_file()
+
+
+def test_shown_values_keep_a_millionth_of_the_range() -> None:
+    values = np.array([0.123456789123, 1000.0, -3.00000000001])
+    shown = shown_values(values)
+    assert shown == [0.123, 1000.0, -3.0]
+    assert np.abs(np.array(shown) - values).max() <= np.ptp(values) * 1e-6
+    assert shown_values(np.array([0.1 + 0.2, 0.1 + 0.2])) == [0.1 + 0.2] * 2

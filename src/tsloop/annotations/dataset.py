@@ -22,6 +22,7 @@ from tsloop.annotations.snapshot import Snapshot
 from tsloop.annotations.split import Split, SplitConfig, Stretch, seeded_unit, split_records
 from tsloop.errors import AnnotationError, LabelSetError, LeakError
 from tsloop.files import fresh_dir, read_jsonl, write_json, write_jsonl
+from tsloop.grammar import PROMPT_VERSION
 from tsloop.intervals import Interval
 from tsloop.labels import LabelSet
 from tsloop.series.types import Role
@@ -70,6 +71,7 @@ def build_dataset(
         "config": dataclasses.asdict(config),
         "snapshot_sha256": snapshot.sha256,
         "label_set": label_set.ref,
+        "prompt": PROMPT_VERSION,
         "groups": {
             side: sorted({row["group"] for row in rows if row["split"] == side})
             for side in ("train", "valid")

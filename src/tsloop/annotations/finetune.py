@@ -8,18 +8,16 @@ that is longer than a window, or a window with too many of them, is split and ne
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tsloop.annotations.examples import Example
 from tsloop.annotations.split import SplitConfig, seeded_unit
-from tsloop.grammar import render_answer, render_prompt
+from tsloop.grammar import render_answer, render_prompt, shown_values
 from tsloop.intervals import Interval
 from tsloop.labels import LabelSet
 
@@ -149,14 +147,5 @@ def _row(
     return {
         "input": render_prompt(stop - first, label_set, config.language, missing),
         "output": render_answer(shown, label_set),
-        "timeseries": [_plain(example.series.filled()[first:stop])],
+        "timeseries": [shown_values(example.series.filled()[first:stop])],
     }
-
-
-def _plain(values: npt.NDArray[np.float64]) -> list[float]:
-    """Numbers without digits that say nothing: rounded to a millionth of their range."""
-    spread = float(np.ptp(values))
-    if not 0.0 < spread < math.inf:
-        return [float(value) for value in values]
-    digits = 6 - math.floor(math.log10(spread))
-    return [round(float(value), digits) for value in values]
