@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsloop.chatts.blending import choose_weight, event_f1_curve, mix, usual_peak
+from tsloop.chatts.blending import (
+    Blend,
+    choose_blend,
+    event_f1_curve,
+    mix,
+    spread_logit,
+    usual_peak,
+)
 from tsloop.chatts.channels import CHANNELS, clear_cache, compute_channels, series_channels
 from tsloop.chatts.folds import deal_folds
 from tsloop.chatts.windows import blend, triangle, window_starts
@@ -83,7 +90,7 @@ def test_triangle_is_positive_and_symmetric() -> None:
 def test_mix_is_between_zero_and_one_and_rises_with_both_parts() -> None:
     logit, z = np.linspace(-50, 50, 50), np.linspace(0, 1e9, 50)
     for weight in (0.0, 0.5, 1.0):
-        scores = mix(logit, z, weight)
+        scores = mix(logit, z, Blend(weight, 17))
         assert ((scores > 0) & (scores < 1)).all()
         assert (np.diff(scores) >= 0).all()
 
@@ -97,7 +104,8 @@ def test_a_restless_series_is_lowered_and_a_quiet_one_is_not() -> None:
     assert usual_peak(restless) == 4.0
     assert usual_peak(quiet[:700]) == -np.inf
     z = np.zeros(960)
-    assert mix(quiet, z, 0.0)[100] > 0.9 > mix(restless, z, 0.0)[100]
+    alone = Blend(0.0, 1)
+    assert mix(quiet, z, alone)[100] > 0.9 > mix(restless, z, alone)[100]
 
 
 def test_event_f1_curve_counts_events_and_false_runs() -> None:
@@ -108,16 +116,35 @@ def test_event_f1_curve_counts_events_and_false_runs() -> None:
     assert event_f1_curve([scores], [[]]).max() == 0.0
 
 
-def test_choose_weight_prefers_the_part_that_knows_and_keeps_the_prior_on_a_tie() -> None:
+def test_choose_blend_prefers_the_part_that_knows_and_keeps_the_prior_on_a_tie() -> None:
     rng = np.random.default_rng(0)
     truth = [[Interval(200, 205), Interval(600, 604)]]
     good, bad = np.full(1000, -5.0), rng.normal(-5, 3, 1000)
     for event in truth[0]:
         good[event.start : event.end + 1] = 5.0
-    flat = np.zeros(1000)
-    assert choose_weight([good], [rng.uniform(0, 50, 1000)], truth, [0, 0.5, 1], 0.5)[0] < 1
-    assert choose_weight([bad], [np.exp(good) * 6], truth, [0, 0.5, 1], 0.5)[0] > 0
-    assert choose_weight([good], [flat], truth, [0.25, 0.5], 0.5)[0] == 0.5
+    weights, prior = [0.0, 0.5, 1.0], Blend(0.5, 1)
+    noise = [rng.uniform(0, 50, 1000)]
+    assert choose_blend([good], noise, truth, weights, [1], prior)[0].weight < 1
+    assert choose_blend([bad], [np.exp(good) * 6], truth, weights, [1], prior)[0].weight > 0
+    assert choose_blend([good], [np.zeros(1000)], truth, [0.25], [1], prior)[0] == prior
+
+
+def test_choose_blend_spreads_where_people_mark_more_than_the_change() -> None:
+    """Lone peaks inside wide events, and peaks side by side: only spread they are one event."""
+    logit, truth = np.full(3000, -5.0), [[Interval(at - 12, at + 12) for at in (500, 1500, 2500)]]
+    for event in truth[0]:
+        logit[event.start + 2 : event.end : 11] = 5.0
+    blend, figure = choose_blend([logit], [np.zeros(3000)], truth, [0.0], [1, 17], Blend(0.0, 1))
+    assert (blend.spread, figure) == (17, 1.0)
+
+
+def test_spreading_keeps_peaks_and_is_off_at_one_row() -> None:
+    logit = np.array([-5.0] * 20 + [5.0] + [-5.0] * 20)
+    assert spread_logit(logit, 1) is logit
+    spread = spread_logit(logit, 5)
+    assert spread.argmax() == 20
+    assert spread.max() == 5.0
+    assert (spread[14:27] > -5.0).sum() == 9
 
 
 @given(groups=st.lists(st.sampled_from("abcdef"), min_size=2, max_size=30), folds=st.integers(1, 5))

@@ -13,8 +13,8 @@ from tsloop.chatts.adapter import (
     LORA_TARGETS,
     Adapter,
     Trainable,
+    as_start,
     check_trained,
-    interpolate,
     load_adapter,
     merged_model,
     save_adapter,
@@ -169,10 +169,44 @@ def test_training_goes_on_from_the_parent(base_dir: Path, items: list[Item]) -> 
     assert all(torch.equal(start.tensors[n], parent.tensors[n]) for n in parent.tensors)
     child = finetune(base, FinetuneData(new=items[2:]), QUICK, start=parent).adapter
     assert any(not torch.equal(child.tensors[n], parent.tensors[n]) for n in child.tensors)
-    half = interpolate(parent.tensors, child.tensors, 0.5)
-    assert all(torch.isfinite(t).all() for t in half.values())
-    with pytest.raises(DetectorError, match="rank"):
-        Trainable(base, dataclasses.replace(QUICK, rank=3), parent)
+
+
+@pytest.mark.parametrize(("rank", "alpha"), [(2, 4.0), (5, 16.0), (3, 1.0)])
+def test_a_parent_of_lower_rank_is_taken_over_exactly(
+    base_dir: Path, items: list[Item], rank: int, alpha: float
+) -> None:
+    """The same update, with room for more; the new directions have no effect yet."""
+    base = load_base(str(base_dir))
+    parent = finetune(base, FinetuneData(new=items[:2]), QUICK).adapter
+    config = dataclasses.replace(QUICK, rank=rank, alpha=alpha)
+    torch.manual_seed(0)
+    start = as_start(parent, config)
+    assert (start.rank, start.alpha) == (rank, alpha)
+    before, after = (merged_model(base, a).state_dict() for a in (parent, start))
+    for name, tensor in before.items():
+        assert torch.allclose(tensor, after[name], atol=1e-6), name
+    child = finetune(base, FinetuneData(new=items[2:]), config, start=parent).adapter
+    assert child.rank == rank
+
+
+def test_a_parent_of_higher_rank_is_taken_over_as_closely_as_can_be(
+    base_dir: Path, items: list[Item]
+) -> None:
+    base = load_base(str(base_dir))
+    parent = finetune(base, FinetuneData(new=items[:2]), QUICK).adapter
+    start = as_start(parent, dataclasses.replace(QUICK, rank=1))
+    plain, full, less = (merged_model(base, a).state_dict() for a in (None, parent, start))
+    name = "backbone.layers.0.self_attn.q_proj.weight"
+    values = torch.linalg.svdvals((full[name] - plain[name]).double())
+    lost = torch.linalg.matrix_norm((full[name] - less[name]).double())
+    assert lost == pytest.approx(float(values[1:].square().sum().sqrt()), rel=1e-3)
+
+
+def test_another_method_does_not_go_on_from_the_parent(base_dir: Path, items: list[Item]) -> None:
+    base = load_base(str(base_dir))
+    parent = finetune(base, FinetuneData(new=items[:2]), QUICK).adapter
+    with pytest.raises(DetectorError, match=r"tuned with lora.*asks for head"):
+        Trainable(base, dataclasses.replace(QUICK, method="head"), parent)
 
 
 def test_training_that_does_nothing_is_an_error(base_dir: Path, items: list[Item]) -> None:

@@ -31,9 +31,9 @@ __all__ = [
     "LORA_TARGETS",
     "Adapter",
     "Trainable",
+    "as_start",
     "check_adapter_config",
     "check_trained",
-    "interpolate",
     "load_adapter",
     "merged_model",
     "save_adapter",
@@ -78,13 +78,7 @@ class Trainable:
                 if "encoder." in name:
                     parameter.requires_grad_(False)
         if start is not None:
-            if (start.method, start.rank) != (config.method, config.rank):
-                raise DetectorError(
-                    f"The parent was tuned with {start.method} of rank {start.rank}, this fit asks "
-                    f"for {config.method} of rank {config.rank}.",
-                    hint="Keep finetune.method and finetune.rank, or start again from base.",
-                )
-            _apply(self.module, start.method, start.tensors)
+            _apply(self.module, config.method, as_start(start, config).tensors)
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups with their peak learning rate under ``peak``."""
@@ -154,9 +148,45 @@ def merged_model(base: Base, adapter: Adapter | None) -> ChattsModel:
     return merged.eval()
 
 
-def interpolate(start: Tensors, end: Tensors, share: float) -> Tensors:
-    """``start + share * (end - start)`` for every tensor."""
-    return {name: torch.lerp(start[name], end[name], share) for name in end}
+def as_start(parent: Adapter, config: FinetuneConfig) -> Adapter:
+    """The parent's adapter in the shape that a fit needs to go on from it.
+
+    Another rank or alpha gives the same update where the new rank is large enough, and its closest
+    one of lower rank (singular values) where it is not. Added directions start without effect.
+    Another method cannot go on: `DetectorError`.
+    """
+    if parent.method != config.method:
+        raise DetectorError(
+            f"The parent was tuned with {parent.method}, this fit asks for {config.method}.",
+            hint=f"Set finetune={parent.method}, or start again from base.",
+        )
+    shape = (config.rank, config.alpha)
+    if parent.method != "lora" or (parent.rank, parent.alpha) == shape:
+        return parent
+    tensors = dict(parent.tensors)
+    for name in [n for n in tensors if "lora_A" in n]:
+        partner = name.replace("lora_A", "lora_B")
+        tensors[name], tensors[partner] = _refactored(
+            tensors[name], tensors[partner], parent.alpha / parent.rank, *shape
+        )
+    return Adapter("lora", *shape, tensors)
+
+
+def _refactored(
+    down: torch.Tensor, up: torch.Tensor, scale: float, rank: int, alpha: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``down`` (r, in) and ``up`` (out, r) of ``scale * up @ down`` with another rank and scale."""
+    update = (scale * rank / alpha) * (up.double() @ down.double())
+    left, values, right = torch.linalg.svd(update, full_matrices=False)
+    kept = min(rank, len(values), down.shape[0])
+    root = values[:kept].sqrt()
+    new_down = torch.zeros(rank, down.shape[1], dtype=torch.float64)
+    new_up = torch.zeros(up.shape[0], rank, dtype=torch.float64)
+    new_down[:kept], new_up[:, :kept] = root[:, None] * right[:kept], left[:, :kept] * root
+    if rank > kept:
+        spread = down.shape[1] ** -0.5
+        new_down[kept:] = spread * (2 * torch.rand(rank - kept, down.shape[1]).double() - 1)
+    return new_down.to(down.dtype).contiguous(), new_up.to(up.dtype).contiguous()
 
 
 def check_trained(adapter: Adapter, start: Adapter) -> None:

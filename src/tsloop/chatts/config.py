@@ -129,10 +129,14 @@ class ChattsConfig:
     """``embedded``, or a directory written by ``python -m tsloop.chatts.pretrain``."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     """How it learns from labels."""
-    neighbours: float = 0.6
+    neighbours: float = 0.7
     """Weight of the nearest-neighbour evidence without labels, in [0, 1]."""
-    neighbour_choices: list[float] = field(default_factory=lambda: [0.15, 0.3, 0.45, 0.6, 0.75])
+    neighbour_choices: list[float] = field(default_factory=lambda: [0.2, 0.4, 0.55, 0.7, 0.85])
     """Weights that the labelled series may choose from."""
+    spread: int = 17
+    """Rows over which the network's verdict is spread without labels; 1: not at all."""
+    spread_choices: list[int] = field(default_factory=lambda: [1, 9, 17, 33])
+    """Spreads that the labelled series may choose from."""
     objective: str = "balanced"
     """What the thresholds are fitted for (`tsloop.evaluation.thresholds.fit_decision`)."""
 
@@ -150,5 +154,6 @@ class ChattsConfig:
         for value in (self.neighbours, *self.neighbour_choices):
             if not 0.0 <= value <= 1.0:
                 raise ConfigError(f"detector.neighbours {value} is not a weight in [0, 1].")
-        if not self.neighbour_choices:
-            raise ConfigError("detector.neighbour_choices is empty; give at least one weight.")
+        for rows in (self.spread, *self.spread_choices):
+            if rows < 1:
+                raise ConfigError(f"detector.spread {rows} is not a number of rows; at least 1.")

@@ -20,7 +20,7 @@ from scipy.special import log_softmax
 
 from tsloop.chatts.adapter import Adapter, load_adapter, merged_model, save_adapter
 from tsloop.chatts.bases import Base, load_base
-from tsloop.chatts.blending import choose_weight, mix
+from tsloop.chatts.blending import Blend, choose_blend, mix
 from tsloop.chatts.channels import series_channels
 from tsloop.chatts.config import ChattsConfig
 from tsloop.chatts.finetune import FinetuneData, finetune
@@ -53,7 +53,7 @@ class ChattsDetector(LocatingDetector):
     def __init__(self, config: ChattsConfig | None = None) -> None:
         super().__init__(config)
         self.config: ChattsConfig
-        self.weight = self.config.neighbours
+        self.blend = Blend(self.config.neighbours, self.config.spread)
         self.adapter: Adapter | None = None
         self._tuned = False
         self._base: Base | None = None
@@ -67,6 +67,11 @@ class ChattsDetector(LocatingDetector):
         if self._base is None:
             self._base = load_base(self.config.base)
         return self._base
+
+    @property
+    def _prior(self) -> Blend:
+        """What holds without labels."""
+        return Blend(self.config.neighbours, self.config.spread)
 
     def fit(
         self,
@@ -93,12 +98,13 @@ class ChattsDetector(LocatingDetector):
         events = sum(len(example.intervals) for example in examples)
         figures["n_events"] = float(events)
         self._set_adapter(start)
-        self.weight = parent.weight if parent is not None else self.config.neighbours
+        self.blend = parent.blend if parent is not None else self._prior
         self.fit_rules([], [])
         if events:
             figures |= self._learn(examples, start, seed, progress)
         return figures | {
-            "weight_neighbours": self.weight,
+            "weight_neighbours": self.blend.weight,
+            "spread": float(self.blend.spread),
             "cpu_seconds": time.process_time() - began,
         }
 
@@ -109,11 +115,15 @@ class ChattsDetector(LocatingDetector):
         truths = [example.intervals for example, _ in held_out]
         neighbours = [series_channels(example.series).knn_z for example, _ in held_out]
         logits = [logit for _, logit in held_out]
-        choices = sorted({*self.config.neighbour_choices, self.config.neighbours})
-        self.weight, table = choose_weight(
-            logits, neighbours, truths, choices, self.config.neighbours
+        self.blend, out_of_fold_f1 = choose_blend(
+            logits,
+            neighbours,
+            truths,
+            self.config.neighbour_choices,
+            self.config.spread_choices,
+            self._prior,
         )
-        scores = [mix(m, z, self.weight) for m, z in zip(logits, neighbours, strict=True)]
+        scores = [mix(m, z, self.blend) for m, z in zip(logits, neighbours, strict=True)]
         rules = self.fit_rules([example for example, _ in held_out], scores)
         result = finetune(
             self.base,
@@ -128,7 +138,7 @@ class ChattsDetector(LocatingDetector):
         figures |= {k: rules[k] for k in ("threshold_hi", "threshold_lo", "label_free")}
         if result.valid_loss is not None:
             figures["valid_loss"] = result.valid_loss
-        return figures | {"out_of_fold_f1": table[self.weight]}
+        return figures | {"out_of_fold_f1": out_of_fold_f1}
 
     def _data(self, examples: Sequence[Example]) -> FinetuneData:
         def items(chosen: Sequence[Example]) -> list[Item]:
@@ -150,7 +160,7 @@ class ChattsDetector(LocatingDetector):
         key = example.series.sha256
         if key not in self._alarms:
             logits = self._logits(merged_model(self.base, None), example.series)[0]
-            scores = mix(logits, series_channels(example.series).knn_z, self.config.neighbours)
+            scores = mix(logits, series_channels(example.series).knn_z, self._prior)
             level = self.config.rejected_above
             rule = Decision(hi=level, lo=0.6 * level, merge_gap=5)
             self._alarms[key] = rule.apply(scores)
@@ -206,7 +216,7 @@ class ChattsDetector(LocatingDetector):
     def score(self, series: Series) -> Floats:
         """Mixed score of the model and the neighbour evidence per row, in (0, 1)."""
         logits, _ = self._analysed(series)
-        return mix(logits, series_channels(series).knn_z, self.weight)
+        return mix(logits, series_channels(series).knn_z, self.blend)
 
     def describe(
         self, series: Series, scores: Floats, intervals: Sequence[Interval]
@@ -230,7 +240,8 @@ class ChattsDetector(LocatingDetector):
     def rules_to_dict(self) -> dict[str, Any]:
         """The rules, the weight of the neighbours and the base that the adapter belongs to."""
         return super().rules_to_dict() | {
-            "weight": self.weight,
+            "weight": self.blend.weight,
+            "spread": self.blend.spread,
             "base": {"id": self.base.id, "sha256": self.base.sha256},
             "tuned": self.adapter is not None,
         }
@@ -245,7 +256,7 @@ class ChattsDetector(LocatingDetector):
                 hint="Install the version of tsloop that holds that base, or fit again.",
             )
         super().set_rules(data)
-        self.weight = float(data["weight"])
+        self.blend = Blend(float(data["weight"]), int(data["spread"]))
         self._tuned = bool(data["tuned"])
 
     def save_weights(self, directory: Path) -> None:
