@@ -1,0 +1,201 @@
+"""Gold that people keep: what stages refuse, what may be added, and that it only grows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from project_tools import commit, dvc, hashes, run_stages
+from tsloop.annotations.journal import read_journal
+from tsloop.cli import main
+from tsloop.config.params import configure, read_params
+from tsloop.files import dump_json, read_json, read_jsonl, write_jsonl
+from tsloop.project import Project
+from tsloop.stages.runner import run_stage
+
+OUTPUTS = ("data/snapshots/**/*", "data/datasets/**/*", "reports/**/*", "registry/*")
+
+
+def stops(project: Project, name: str, key: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """A stage that must fail without writing anything; returns what it says."""
+    before = hashes(project.root, *OUTPUTS)
+    capsys.readouterr()
+    module = importlib.import_module(f"tsloop.stages.{name}")
+    assert run_stage(name, getattr(module, name), [key]) == 1
+    assert hashes(project.root, *OUTPUTS) == before
+    said = capsys.readouterr().err
+    assert said.startswith(f"{name} stopped: ")
+    return said
+
+
+@pytest.fixture
+def manned(finished: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """People have labelled it002 and gold, just like the simulated annotator."""
+    for name in ("it002", "gold"):
+        shutil.copyfile(finished.simulated(name), finished.labels(name))
+    configure(finished)
+    monkeypatch.chdir(finished.root)
+    return finished
+
+
+@pytest.fixture
+def published(manned: Project) -> Project:
+    """it002 is published on the gold of people."""
+    run_stages(manned, "dataset@it002", "evaluate@it002", "publish@it002", record=False)
+    assert read_json(manned.registry("it002"))["gold"]["version"] > 1
+    return manned
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """``tsloop labels gold add FILE`` in this process: exit code and everything printed."""
+
+    def run(file: Path) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["tsloop", "labels", "gold", "add", str(file)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out + printed.err
+
+    return run
+
+
+def edits() -> Iterator[tuple[str, dict[str, Any], dict[str, Any], str]]:
+    """What is done to a gold record and to its first interval, and what must be said."""
+    bare = {"t_start": None, "t_end": None}
+    yield "content", {"series_sha256": "0" * 64}, bare, "has no timestamps"
+    yield "rows", {"n_rows": 99999}, {}, "it counts 99999 rows"
+    yield "label", {}, {"label": "wobble"}, "Label 'wobble' is not in label set tsloop@1"
+    yield "set", {"label_set": "mine@2"}, {}, "speaks of label set mine@2"
+    yield "proposal", {}, {"basis": "model"}, "gold must be labelled blind"
+
+
+@pytest.mark.parametrize(
+    ("record", "interval", "message"), [e[1:] for e in edits()], ids=[e[0] for e in edits()]
+)
+def test_gold_that_does_not_fit_stops_dataset_and_evaluate(
+    manned: Project,
+    capsys: pytest.CaptureFixture[str],
+    record: dict[str, Any],
+    interval: dict[str, Any],
+    message: str,
+) -> None:
+    rows = read_jsonl(manned.labels("gold"))
+    bad = next(row for row in rows if row["intervals"])
+    bad.update(record)
+    bad["intervals"][0].update(interval)
+    write_jsonl(manned.labels("gold"), rows)
+    for stage in ("dataset", "evaluate"):
+        said = stops(manned, stage, "it002", capsys)
+        assert message in said
+        assert bad["series_id"] in said
+
+
+def test_a_published_line_of_gold_must_stay(
+    published: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With git, the line is named; without, the iteration and what to do."""
+    path = published.labels("gold")
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:1] + lines[2:]), encoding="utf-8")
+    said = stops(published, "dataset", "it002", capsys)
+    assert f"does not begin with the {len(lines)} lines that it002 was published on" in said
+    assert "tsloop labels gold add FILE" in said
+    path.write_text("".join(lines), encoding="utf-8")
+    commit(published.root)
+    path.write_text("".join(lines[:1] + lines[2:]), encoding="utf-8")
+    for stage in ("dataset", "evaluate"):
+        said = stops(published, stage, "it002", capsys)
+        assert "data/labels/gold.jsonl is not what it002 was published on" in said
+        assert "its line 2 was changed or taken out" in said
+        assert "git log -p -- data/labels/gold.jsonl" in said
+
+
+def test_gold_may_grow_and_merge(published: Project) -> None:
+    """A merge has the lines of both branches: what was published need not come first."""
+    commit(published.root)
+    path = published.labels("gold")
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    more = json.loads(lines[0]) | {"revision": 2}
+    for text in ("".join([*lines, dump_json(more)]), dump_json(more) + "\n" + "".join(lines)):
+        path.write_text(text, encoding="utf-8")
+        run_stages(published, "dataset@it002", "evaluate@it002", record=False)
+        card = read_json(published.report("it002") / "scorecard.json")
+        assert card["gold"]["version"] == len(lines) + 1
+
+
+def test_an_older_checkout_raises_no_alarm(published: Project) -> None:
+    """Registry files of iterations that the project does not know (yet) say nothing."""
+    entry = read_json(published.registry("it002"))
+    entry["config"]["evaluations"]["it009"] = entry["config"]["evaluations"]["it002"]
+    entry["gold"]["sha256"] = "0" * 64
+    published.registry("it009").write_text(json.dumps(entry), encoding="utf-8")
+    run_stages(published, "dataset@it002", record=False)
+
+
+def test_simulated_gold_may_be_made_anew(finished: Project) -> None:
+    """It is the output of a stage; with other truth it is other gold."""
+    rows = read_jsonl(finished.simulated("gold"))
+    write_jsonl(finished.simulated("gold"), rows[1:])
+    run_stages(finished, "dataset@it002", "evaluate@it002", record=False)
+    card = read_json(finished.report("it002") / "scorecard.json")
+    assert card["gold"]["n_series"] == len(rows) - 1
+
+
+def test_people_add_gold_with_a_command(manned: Project, say: Any, tmp_path: Path) -> None:
+    gold = manned.labels("gold")
+    rows = read_jsonl(gold)
+    bare = [{**row, "intervals": [without_time(i) for i in row["intervals"]]} for row in rows]
+    gold.write_text("")
+    write_jsonl(tmp_path / "mine.jsonl", bare[:2])
+    code, said = say(tmp_path / "mine.jsonl")
+    assert code == 0
+    assert said == "Added 2 records: gold has 2 series and is of version 2. Next: dvc repro\n"
+    assert read_jsonl(gold) == rows[:2], "with the timestamps of the stored series"
+    once = gold.read_bytes()
+    assert say(tmp_path / "mine.jsonl") == (
+        0,
+        "Added 0 records: gold has 2 series and is of version 2. Nothing changed.\n",
+    )
+    write_jsonl(tmp_path / "all.jsonl", bare)
+    assert say(tmp_path / "all.jsonl")[0] == 0
+    assert gold.read_bytes().startswith(once)
+    assert read_jsonl(gold) == rows
+    dvc(manned.root, "repro", "--dry", "dataset@it002")
+
+
+def without_time(interval: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in interval.items() if key not in ("t_start", "t_end")}
+
+
+def test_what_cannot_be_gold_is_not_added(published: Project, say: Any, tmp_path: Path) -> None:
+    gold = published.labels("gold")
+    before = gold.read_bytes()
+    row = next(row for row in read_jsonl(gold) if row["intervals"])
+    trained = read_journal(published.labels("it002"))[0]
+    first = row["intervals"][0]
+    for bad, message in (
+        ({**row, "intervals": []} | {"result": "none"}, "Give the one that shall count revision 2"),
+        ({**row, "revision": 2, "intervals": [{**first, "basis": "accepted"}]}, "labelled blind"),
+        ({**row, "revision": 2, "intervals": [{**first, "label": "wobble"}]}, "Label 'wobble'"),
+        ({**row, "revision": 2, "n_rows": 99999}, "it counts 99999 rows"),
+        (trained.to_dict() | {"queue": None}, "would leak gold into training"),
+    ):
+        write_jsonl(tmp_path / "bad.jsonl", [bad])
+        code, said = say(tmp_path / "bad.jsonl")
+        assert code == 1
+        assert message in said
+        assert gold.read_bytes() == before
+    gold.write_bytes(before.replace(b'"label": "', b'"label": "x', 1))
+    write_jsonl(tmp_path / "good.jsonl", [{**row, "revision": 2}])
+    code, said = say(tmp_path / "good.jsonl")
+    assert code == 1
+    assert "it002 was published on" in said
+    assert read_params(published)["datasets"]["it002"]["gold"] == "data/labels/gold.jsonl"
