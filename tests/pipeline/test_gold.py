@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from project_tools import commit, dvc, hashes, run_stages
+from project_tools import changed, commit, dvc, hashes, run_stages
 from tsloop.annotations.journal import read_journal
 from tsloop.cli import main
 from tsloop.config.params import configure, read_params
@@ -147,6 +147,21 @@ def test_simulated_gold_may_be_made_anew(finished: Project) -> None:
     run_stages(finished, "dataset@it002", "evaluate@it002", record=False)
     card = read_json(finished.report("it002") / "scorecard.json")
     assert card["gold"]["n_series"] == len(rows) - 1
+
+
+def test_simulated_gold_may_have_errors(fresh: Project) -> None:
+    """`annotator.gold_errors` reaches the stage, and DVC sees it while nothing is published."""
+    run_stages(fresh, "acquire", "prepare", "annotate@gold")
+    assert "annotate@gold" not in changed(fresh.root)
+    before = read_jsonl(fresh.simulated("gold"))
+    settings = ("gold_errors=true", "miss_rate=1.0", "spurious_rate=0.0")
+    configure(fresh, [f"annotator.{setting}" for setting in settings])
+    assert "annotate@gold" in changed(fresh.root)
+    run_stages(fresh, "annotate@gold", record=False)
+    after = read_jsonl(fresh.simulated("gold"))
+    assert [row["series_id"] for row in after] == [row["series_id"] for row in before]
+    assert any(row["intervals"] for row in before)
+    assert not any(row["intervals"] for row in after)
 
 
 def test_people_add_gold_with_a_command(manned: Project, say: Any, tmp_path: Path) -> None:

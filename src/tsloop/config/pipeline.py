@@ -150,6 +150,7 @@ class _Unroller:
         return {
             "queue": NOTHING_YET,
             "parent_labels": NOTHING_YET,
+            "annotator": self._pick("annotator", leaf=True),
             "labels": self.values["labels"],
             "revision": REVISIONS["annotate"],
         }

@@ -37,13 +37,13 @@ def annotate(context: StageContext) -> Figures:
     store = SeriesStore.open(project.series)
     truth = read_truth(project.truth / "intervals.jsonl")
     label_set = label_set_of(entry)
+    config = from_mapping(AnnotatorConfig, entry.get("annotator", {}), "annotator")
     if context.key == "gold":
-        records = simulate_gold(truth, store, label_set)
+        records = simulate_gold(truth, store, label_set, config)
     else:
         labelled: set[str] = set()
         if Path(entry["parent_labels"]).is_dir():
             labelled = set(read_snapshot(project.root / entry["parent_labels"]).records)
-        config = from_mapping(AnnotatorConfig, entry["annotator"], "annotator")
         queue = [item.to_dict() for item in read_queue(project.root / entry["queue"])]
         records = simulate(
             truth, queue, store, config, context.key, labelled=labelled, label_set=label_set
