@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from project_tools import changed, commit, dvc, hashes, run_stages
+from project_tools import changed, commit, dvc, run_stages
 from tsloop.annotations.journal import read_journal
 from tsloop.cli import main
 from tsloop.config.params import configure, read_params
 from tsloop.files import dump_json, read_json, read_jsonl, write_jsonl
 from tsloop.project import Project
-from tsloop.stages.runner import run_stage
-
-OUTPUTS = ("data/snapshots/**/*", "data/datasets/**/*", "reports/**/*", "registry/*")
-
-
-def stops(project: Project, name: str, key: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """A stage that must fail without writing anything; returns what it says."""
-    before = hashes(project.root, *OUTPUTS)
-    capsys.readouterr()
-    module = importlib.import_module(f"tsloop.stages.{name}")
-    assert run_stage(name, getattr(module, name), [key]) == 1
-    assert hashes(project.root, *OUTPUTS) == before
-    said = capsys.readouterr().err
-    assert said.startswith(f"{name} stopped: ")
-    return said
-
-
-@pytest.fixture
-def manned(finished: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """People have labelled it002 and gold, just like the simulated annotator."""
-    for name in ("it002", "gold"):
-        shutil.copyfile(finished.simulated(name), finished.labels(name))
-    configure(finished)
-    monkeypatch.chdir(finished.root)
-    return finished
-
-
-@pytest.fixture
-def published(manned: Project) -> Project:
-    """it002 is published on the gold of people."""
-    run_stages(manned, "dataset@it002", "evaluate@it002", "publish@it002", record=False)
-    assert read_json(manned.registry("it002"))["gold"]["version"] > 1
-    return manned
 
 
 @pytest.fixture
@@ -67,6 +32,9 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
+Stops = Callable[[Project, str, str], str]
+
+
 def edits() -> Iterator[tuple[str, dict[str, Any], dict[str, Any], str]]:
     """What is done to a gold record and to its first interval, and what must be said."""
     bare = {"t_start": None, "t_end": None}
@@ -82,7 +50,7 @@ def edits() -> Iterator[tuple[str, dict[str, Any], dict[str, Any], str]]:
 )
 def test_gold_that_does_not_fit_stops_dataset_and_evaluate(
     manned: Project,
-    capsys: pytest.CaptureFixture[str],
+    stops: Stops,
     record: dict[str, Any],
     interval: dict[str, Any],
     message: str,
@@ -93,26 +61,24 @@ def test_gold_that_does_not_fit_stops_dataset_and_evaluate(
     bad["intervals"][0].update(interval)
     write_jsonl(manned.labels("gold"), rows)
     for stage in ("dataset", "evaluate"):
-        said = stops(manned, stage, "it002", capsys)
+        said = stops(manned, stage, "it002")
         assert message in said
         assert bad["series_id"] in said
 
 
-def test_a_published_line_of_gold_must_stay(
-    published: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_published_line_of_gold_must_stay(published: Project, stops: Stops) -> None:
     """With git, the line is named; without, the iteration and what to do."""
     path = published.labels("gold")
     lines = path.read_text("utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:1] + lines[2:]), encoding="utf-8")
-    said = stops(published, "dataset", "it002", capsys)
+    said = stops(published, "dataset", "it002")
     assert f"does not begin with the {len(lines)} lines that it002 was published on" in said
     assert "tsloop labels gold add FILE" in said
     path.write_text("".join(lines), encoding="utf-8")
     commit(published.root)
     path.write_text("".join(lines[:1] + lines[2:]), encoding="utf-8")
     for stage in ("dataset", "evaluate"):
-        said = stops(published, stage, "it002", capsys)
+        said = stops(published, stage, "it002")
         assert "data/labels/gold.jsonl is not what it002 was published on" in said
         assert "its line 2 was changed or taken out" in said
         assert "git log -p -- data/labels/gold.jsonl" in said

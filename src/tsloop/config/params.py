@@ -18,6 +18,7 @@ from tsloop.config.pipeline import IterationSpec, unroll
 from tsloop.config.schema import PIPELINE_KEYS, SECTIONS, validate
 from tsloop.errors import ConfigDriftError, ConfigError
 from tsloop.files import write_text_atomic
+from tsloop.loop.closed import check_closed_journals
 from tsloop.project import BASE, Project
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "differences",
     "read_iterations",
     "read_params",
+    "read_specs",
     "render",
     "write_iterations",
 ]
@@ -68,7 +70,11 @@ def read_params(project: Project) -> dict[str, Any]:
 def read_iterations(project: Project) -> dict[str, IterationSpec]:
     """The iterations of the project, oldest first."""
     path = project.conf / "project" / "iterations.yaml"
-    data = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_specs(yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {})
+
+
+def read_specs(entries: Mapping[str, Any] | None) -> dict[str, IterationSpec]:
+    """What ``iterations.yaml``, or ``iterations`` of ``params.yaml``, says of the iterations."""
     return {
         name: IterationSpec(
             name,
@@ -77,7 +83,7 @@ def read_iterations(project: Project) -> dict[str, IterationSpec]:
             archived=entry.get("archived", False),
             variants=tuple(entry.get("variants", ())),
         )
-        for name, entry in (data or {}).items()
+        for name, entry in (entries or {}).items()
     }
 
 
@@ -105,6 +111,7 @@ def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = 
     stored.values = _portable(stored.values, project)
     before = {p: p.read_text("utf-8") if p.exists() else None for p in (stored_path, pipeline_path)}
     previous = _previous(project, pipeline_path)
+    check_closed_journals(project, read_iterations(project), read_specs(previous.get("iterations")))
     try:
         write_overrides(stored_path, stored)
         if not pipeline_path.exists():

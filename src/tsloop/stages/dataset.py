@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tsloop.config.params import read_specs
 from tsloop.files import fresh_dir
 from tsloop.stages.annotate import gold_label_set, label_set_of
 from tsloop.stages.runner import Figures, StageContext, run_stage
@@ -14,10 +15,12 @@ def dataset(context: StageContext) -> Figures:
     """Stage ``dataset@<iteration>``."""
     from tsloop.annotations.dataset import SplitConfig, build_dataset
     from tsloop.annotations.snapshot import build_snapshot, read_snapshot
+    from tsloop.loop.closed import check_closed_journal
     from tsloop.loop.gold import load_gold
     from tsloop.series.store import SeriesStore
 
     project, entry = context.project, context.entry("datasets")
+    check_closed_journal(project, context.key, read_specs(context.params["iterations"]))
     store = SeriesStore.open(project.series)
     label_set = label_set_of(entry)
     parent = project.root / entry["parent_labels"]
