@@ -13,6 +13,11 @@ from typing import Any
 import yaml
 
 from tsloop.config.compose import ENV_MARK, compose, escape, resolve_below
+from tsloop.config.label_sets import (
+    check_frozen_label_sets,
+    check_label_sets,
+    label_set_sha256,
+)
 from tsloop.config.overrides import StoredOverrides, read_overrides, write_overrides
 from tsloop.config.pipeline import IterationSpec, unroll
 from tsloop.config.schema import PIPELINE_KEYS, SECTIONS, validate
@@ -143,6 +148,8 @@ def render(project: Project, overrides: Sequence[str] = ()) -> dict[str, Any]:
 def check_drift(project: Project) -> dict[str, Any]:
     """The values of ``params.yaml``, after making sure that ``conf/`` composes to them.
 
+    The project's own label set must be the one that they were written with, too.
+
     Inside a DVC experiment (whose overrides are in ``params.yaml`` alone) the schema is checked
     and the difference is left alone. A check that passed is remembered by content.
     """
@@ -150,6 +157,7 @@ def check_drift(project: Project) -> dict[str, Any]:
     if os.environ.get("DVC_EXP_NAME") or os.environ.get("DVC_EXP_BASELINE_REV"):
         validate(params)
         return params
+    check_label_sets(project, params)
     stamp = project.local / "drift-checked"
     digest = _digest(project)
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
@@ -199,7 +207,9 @@ def _unroll(
         previous,
         published=frozenset(name for name in iterations if project.registry(name).exists()),
         journals=frozenset(name for name in iterations if project.labels(name).exists()),
+        label_set_sha256=label_set_sha256(project, values["labels"].get("set"), previous),
     )
+    check_frozen_label_sets(project, vars(unrolled))
     latest = next(reversed(unrolled.datasets), BASE)
     return {
         "loop": {"latest": latest},
