@@ -18,7 +18,6 @@ from typing import Any
 from tsloop.errors import TsloopError
 
 __all__ = [
-    "append_jsonl",
     "dump_json",
     "fresh_dir",
     "read_json",
@@ -77,15 +76,6 @@ def read_json(path: Path) -> Any:
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line."""
     write_text_atomic(path, "".join(dump_json(row) + "\n" for row in rows))
-
-
-def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
-    """Add one line and flush it to the disk; earlier lines are never rewritten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as stream:
-        stream.write((dump_json(row) + "\n").encode("utf-8"))
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tsloop.errors import ConfigError
 
-__all__ = ["from_mapping", "to_mapping"]
+__all__ = ["from_mapping"]
 
 T = TypeVar("T")
 
@@ -35,11 +35,6 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         return cls(**built)
     except TypeError as error:
         raise ConfigError(f"{where} is incomplete: {error}.") from error
-
-
-def to_mapping(config: Any) -> dict[str, Any]:
-    """The inverse of `from_mapping`: plain values of a dataclass instance, nested."""
-    return dataclasses.asdict(config)
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:

@@ -100,6 +100,16 @@ def test_a_new_variant_starts_from_its_base() -> None:
     assert out.evaluations["it001"] == previous["evaluations"]["it001"]
 
 
+def test_gold_follows_the_annotator_until_something_is_published() -> None:
+    previous = resolved(unroll(specs("it001", "it002"), VALUES, {}))
+    assert previous["annotations"]["gold"]["annotator"] == VALUES["annotator"]
+    other = {**VALUES, "annotator": {"kind": "simulated", "gold_errors": True}}
+    out = unroll(specs("it001", "it002"), other, previous)
+    assert out.annotations["gold"]["annotator"] == "${annotator}"
+    out = unroll(specs("it001", "it002"), other, previous, published=frozenset({"it001"}))
+    assert out.annotations["gold"] == previous["annotations"]["gold"]
+
+
 def test_people_open_an_iteration_with_their_journal() -> None:
     human = {**VALUES, "annotator": {"kind": "human"}}
     out = unroll(specs("it001", "it002"), human, {}, journals=frozenset({"it001"}))

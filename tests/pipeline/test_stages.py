@@ -17,7 +17,7 @@ import yaml
 from project_tools import dvc, hashes, run
 from tsloop.annotations.journal import read_journal, write_journal
 from tsloop.config.params import configure
-from tsloop.files import append_jsonl, read_jsonl
+from tsloop.files import read_jsonl, write_jsonl
 from tsloop.project import Project
 from tsloop.stages.runner import StageContext, run_stage
 
@@ -104,7 +104,7 @@ def test_a_label_saved_while_the_dataset_is_made_stops_it(
     made = dataset.build_dataset
 
     def slow(*arguments: object) -> object:
-        append_jsonl(journal, rows[0])
+        write_jsonl(journal, [*rows, rows[0]])
         return made(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(dataset, "build_dataset", slow)

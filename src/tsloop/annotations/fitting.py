@@ -14,7 +14,7 @@ from tsloop.intervals import Interval
 from tsloop.labels import LabelSet
 from tsloop.series.types import Role, Series
 
-__all__ = ["Fitted", "SeriesEntry", "SeriesLookup", "fit_record", "raise_all"]
+__all__ = ["Fitted", "SeriesEntry", "SeriesLookup", "fit_record", "raise_all", "stored_series"]
 
 
 class SeriesEntry(Protocol):
@@ -49,6 +49,16 @@ class Fitted:
     record: AnnotationRecord
     remapped: bool
     merged: tuple[dict[str, Any], ...]
+
+
+def stored_series(record: AnnotationRecord, store: SeriesLookup) -> Series:
+    """The series that a record speaks of; one that the store lacks is an `AnnotationError`."""
+    if record.series_id not in store.entries:
+        raise AnnotationError(
+            f"Series {record.series_id!r} is labelled, but the series store does not have it.",
+            hint="Bring it back into the source: labels are never dropped silently.",
+        )
+    return store[record.series_id]
 
 
 def fit_record(record: AnnotationRecord, series: Series, label_set: LabelSet) -> Fitted:

@@ -16,7 +16,13 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tsloop.annotations.fitting import Fitted, SeriesLookup, fit_record, raise_all
+from tsloop.annotations.fitting import (
+    Fitted,
+    SeriesLookup,
+    fit_record,
+    raise_all,
+    stored_series,
+)
 from tsloop.annotations.journal import latest, parse_records, read_journal
 from tsloop.annotations.quality import assess, fingerprint
 from tsloop.annotations.record import AnnotationRecord
@@ -82,12 +88,7 @@ class _Pool:
 
     def fit(self, record: AnnotationRecord) -> Fitted:
         """`fit_record`, with the series read from the store."""
-        if record.series_id not in self.store.entries:
-            raise AnnotationError(
-                f"Series {record.series_id!r} is labelled, but the series store does not have it.",
-                hint="Bring it back into the source: labels are never dropped silently.",
-            )
-        series = self.store[record.series_id]
+        series = stored_series(record, self.store)
         if record.series_id not in self.shapes:
             self.shapes[record.series_id] = fingerprint(series)
         return fit_record(record, series, self.label_set)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tsloop import __version__
-from tsloop.cli import detect, iteration, jobs, registry
+from tsloop.cli import detect, iteration, jobs, labels, registry
 from tsloop.errors import TsloopError
 from tsloop.offline import work_offline
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(iteration.app, name="iteration")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(labels.app, name="labels")
 app.add_typer(registry.tracking_app, name="tracking")
 app.command("detect")(detect.detect)
 app.command("promote")(registry.promote)

@@ -13,11 +13,17 @@ from typing import Any
 import yaml
 
 from tsloop.config.compose import ENV_MARK, compose, escape, resolve_below
+from tsloop.config.label_sets import (
+    check_frozen_label_sets,
+    check_label_sets,
+    label_set_sha256,
+)
 from tsloop.config.overrides import StoredOverrides, read_overrides, write_overrides
 from tsloop.config.pipeline import IterationSpec, unroll
 from tsloop.config.schema import PIPELINE_KEYS, SECTIONS, validate
 from tsloop.errors import ConfigDriftError, ConfigError
 from tsloop.files import write_text_atomic
+from tsloop.loop.closed import check_closed_journals
 from tsloop.project import BASE, Project
 
 __all__ = [
@@ -26,6 +32,7 @@ __all__ = [
     "differences",
     "read_iterations",
     "read_params",
+    "read_specs",
     "render",
     "write_iterations",
 ]
@@ -68,7 +75,11 @@ def read_params(project: Project) -> dict[str, Any]:
 def read_iterations(project: Project) -> dict[str, IterationSpec]:
     """The iterations of the project, oldest first."""
     path = project.conf / "project" / "iterations.yaml"
-    data = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_specs(yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {})
+
+
+def read_specs(entries: Mapping[str, Any] | None) -> dict[str, IterationSpec]:
+    """What ``iterations.yaml``, or ``iterations`` of ``params.yaml``, says of the iterations."""
     return {
         name: IterationSpec(
             name,
@@ -77,7 +88,7 @@ def read_iterations(project: Project) -> dict[str, IterationSpec]:
             archived=entry.get("archived", False),
             variants=tuple(entry.get("variants", ())),
         )
-        for name, entry in (data or {}).items()
+        for name, entry in (entries or {}).items()
     }
 
 
@@ -105,6 +116,7 @@ def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = 
     stored.values = _portable(stored.values, project)
     before = {p: p.read_text("utf-8") if p.exists() else None for p in (stored_path, pipeline_path)}
     previous = _previous(project, pipeline_path)
+    check_closed_journals(project, read_iterations(project), read_specs(previous.get("iterations")))
     try:
         write_overrides(stored_path, stored)
         if not pipeline_path.exists():
@@ -136,6 +148,8 @@ def render(project: Project, overrides: Sequence[str] = ()) -> dict[str, Any]:
 def check_drift(project: Project) -> dict[str, Any]:
     """The values of ``params.yaml``, after making sure that ``conf/`` composes to them.
 
+    The project's own label set must be the one that they were written with, too.
+
     Inside a DVC experiment (whose overrides are in ``params.yaml`` alone) the schema is checked
     and the difference is left alone. A check that passed is remembered by content.
     """
@@ -143,6 +157,7 @@ def check_drift(project: Project) -> dict[str, Any]:
     if os.environ.get("DVC_EXP_NAME") or os.environ.get("DVC_EXP_BASELINE_REV"):
         validate(params)
         return params
+    check_label_sets(project, params)
     stamp = project.local / "drift-checked"
     digest = _digest(project)
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
@@ -192,7 +207,9 @@ def _unroll(
         previous,
         published=frozenset(name for name in iterations if project.registry(name).exists()),
         journals=frozenset(name for name in iterations if project.labels(name).exists()),
+        label_set_sha256=label_set_sha256(project, values["labels"].get("set"), previous),
     )
+    check_frozen_label_sets(project, vars(unrolled))
     latest = next(reversed(unrolled.datasets), BASE)
     return {
         "loop": {"latest": latest},

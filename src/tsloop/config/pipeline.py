@@ -31,7 +31,7 @@ REVISIONS: dict[str, int] = {
     "predict": 1,
     "evaluate": 1,
     "queue": 1,
-    "publish": 1,
+    "publish": 2,
 }
 """Raise a stage's number when its code gives other results; DVC then reruns it where it is open."""
 
@@ -80,19 +80,24 @@ def unroll(
     *,
     published: frozenset[str] = frozenset(),
     journals: frozenset[str] = frozenset(),
+    label_set_sha256: str = "",
 ) -> Unrolled:
     """Entries for every stage.
 
     ``values`` are the resolved sections of the configuration, ``previous`` the last ``params.yaml``
-    (frozen entries are copied from it), ``published`` the iterations that have a registry file, and
-    ``journals`` those that have a human journal.
+    (frozen entries are copied from it), ``published`` the iterations that have a registry file,
+    ``journals`` those that have a human journal, and ``label_set_sha256`` is the hash of the
+    project's own label set.
     """
     if not values.get("variants"):
         raise ConfigError(
             "No variant is left, and an iteration needs at least one.",
             hint="Add one: tsloop configure +detector@variants.knn=knn",
         )
-    return _Unroller(iterations, values, previous, published, journals).run()
+    unroller = _Unroller(iterations, values, previous, published, journals)
+    if label_set_sha256:
+        unroller.label_set = {"label_set_sha256": label_set_sha256}
+    return unroller.run()
 
 
 class _Unroller:
@@ -111,6 +116,7 @@ class _Unroller:
         self.journals = journals
         self.parents = {spec.parent for spec in iterations.values()}
         self.annotator = values["annotator"]["kind"]
+        self.label_set: dict[str, str] = {}
         self.out = Unrolled()
 
     def run(self) -> Unrolled:
@@ -150,7 +156,9 @@ class _Unroller:
         return {
             "queue": NOTHING_YET,
             "parent_labels": NOTHING_YET,
+            "annotator": self._pick("annotator", leaf=True),
             "labels": self.values["labels"],
+            **self.label_set,
             "revision": REVISIONS["annotate"],
         }
 
@@ -236,6 +244,7 @@ class _Unroller:
                 "parent_labels": parent_labels,
                 "annotator": self._pick("annotator", leaf),
                 "labels": self._pick("labels", leaf),
+                **self.label_set,
                 "revision": REVISIONS["annotate"],
             }
         self.out.datasets[name] = {
@@ -244,6 +253,7 @@ class _Unroller:
             "parent_labels": parent_labels,
             "split": self._pick("split", leaf),
             "labels": self._pick("labels", leaf),
+            **self.label_set,
             "seed": self._pick("loop.seed", leaf),
             "revision": REVISIONS["dataset"],
         }
@@ -260,6 +270,7 @@ class _Unroller:
             "evaluate": self._pick("evaluate", leaf),
             "gate": self._pick("gate", leaf),
             "labels": self._pick("labels", leaf),
+            **self.label_set,
             "revision": REVISIONS["evaluate"],
         }
         self.out.queues[name] = self._queue(name, leaf)

@@ -63,6 +63,7 @@ def assess(
 ) -> Assessment:
     """Score every variant and its parent on all gold series, and let the gate compare them.
 
+    ``gold`` must be in rows of the stored series (`tsloop.annotations.gold.fit_gold`).
     ``predictions`` and ``parents`` map a variant to its prediction directory. A gold series that a
     directory does not hold is an error: a missing answer must not look like a good one.
     """
@@ -143,6 +144,11 @@ def _scorecard(
     scores = []
     for series_id, record in sorted(gold.records.items()):
         series = store[series_id]
+        if record.series_sha256 != series.sha256:
+            raise EvaluationError(
+                f"Gold of series {series_id!r} was labelled on other content than the store has.",
+                hint="Take it through `tsloop.annotations.gold.fit_gold` first.",
+            )
         detection, values = answers(series)
         scores.append(
             score_series(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tsloop.config.schema import EvaluateConfig
 from tsloop.files import fresh_dir, read_json, write_json, write_text_atomic
 from tsloop.project import BASE
-from tsloop.stages.annotate import label_set_of
+from tsloop.stages.annotate import gold_label_set, label_set_of
 from tsloop.stages.runner import Figures, StageContext, run_stage
 from tsloop.typed import from_mapping
 
@@ -23,9 +23,9 @@ __all__ = ["evaluate"]
 
 def evaluate(context: StageContext) -> Figures:
     """Stage ``evaluate@<iteration>``."""
-    from tsloop.annotations.gold import read_gold
     from tsloop.loop.assess import assess
     from tsloop.loop.gate import GateConfig
+    from tsloop.loop.gold import load_gold
     from tsloop.loop.reporting import report_data
     from tsloop.report.build import render_report
     from tsloop.report.standalone import chart_files
@@ -36,7 +36,9 @@ def evaluate(context: StageContext) -> Figures:
     store = SeriesStore.open(project.series)
     gold_file = project.root / entry["gold"]
     with context.unchanged(gold_file):
-        gold = read_gold(gold_file)
+        gold = load_gold(
+            project, gold_file, context.params["iterations"], store, gold_label_set(context)
+        )
         variants = {v: project.predictions(name, v) for v in entry["variants"]}
         assessment = assess(
             store,
@@ -70,7 +72,11 @@ def evaluate(context: StageContext) -> Figures:
     write_json(project.root / "reports" / "metrics" / f"{name}.json", metrics)
     _write_curves(project.root / "reports" / "curves" / f"{name}.csv", assessment)
     primary = metrics.get(entry["primary"], {})
-    return {"gold": len(gold.records), "event_f1": primary.get("event_f1")}
+    return {
+        "gold": len(gold.records),
+        "gold_remapped": len(gold.remapped),
+        "event_f1": primary.get("event_f1"),
+    }
 
 
 def _parents(context: StageContext, variants: Mapping[str, Path]) -> dict[str, Path]:

@@ -32,6 +32,10 @@ def publish(context: StageContext) -> Figures:
         "iteration": name,
         "parent": entry["parent"],
         "gold": scorecard["gold"],
+        "journal": {
+            "path": config["datasets"][name]["journal"],
+            "sha256": next(j["sha256"] for j in snapshot["journals"] if j["iteration"] == name),
+        },
         "snapshot": {
             "sha256": snapshot["annotations_sha256"],
             "n_series": snapshot["n_series"],
