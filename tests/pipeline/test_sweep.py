@@ -71,12 +71,17 @@ def test_jobs_differ_by_what_decides_their_result(finished: Project) -> None:
         (["+detector.neighbors=3"], "neighbors"),
         (["detector._target_=os.makedirs"], "os.makedirs"),
         (["sweep.iteration=it009"], "no label snapshot of 'it009'"),
+        (["sweep.iteration='../it001'"], "sweep.iteration is '../it001', which is no name"),
+        (["sweep.name='../../evil'"], "sweep.name is '../../evil', which is no name"),
+        (["sweep.name='..%2fevil'"], "which is no name"),
+        (["sweep.name='/tmp/evil'"], "which is no name"),
     ],
 )
 def test_a_wrong_job_is_refused(finished: Project, overrides: list[str], error: str) -> None:
     with pytest.raises((ConfigError, AnnotationError), match=error.replace(".", r"\.")):
         run_job(finished, *overrides)
     assert not finished.sweeps.exists()
+    assert not list(finished.root.parent.glob("**/*evil*"))
 
 
 def command(*overrides: str) -> list[str]:

@@ -18,6 +18,7 @@ from tsloop.config.pipeline import IterationSpec, unroll
 from tsloop.config.schema import PIPELINE_KEYS, SECTIONS, validate
 from tsloop.errors import ConfigDriftError, ConfigError
 from tsloop.files import write_text_atomic
+from tsloop.names import check_name
 from tsloop.project import BASE, Project
 
 __all__ = [
@@ -69,13 +70,14 @@ def read_iterations(project: Project) -> dict[str, IterationSpec]:
     """The iterations of the project, oldest first."""
     path = project.conf / "project" / "iterations.yaml"
     data = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    where = "conf/project/iterations.yaml: an iteration"
     return {
-        name: IterationSpec(
+        check_name(str(name), where): IterationSpec(
             name,
-            parent=entry.get("parent", BASE),
+            parent=check_name(str(entry.get("parent", BASE)), f"{where}'s parent"),
             base_model=entry.get("base_model", ""),
             archived=entry.get("archived", False),
-            variants=tuple(entry.get("variants", ())),
+            variants=tuple(check_name(v, f"{where}'s variant") for v in entry.get("variants", ())),
         )
         for name, entry in (data or {}).items()
     }

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsloop.errors import ConfigError
+from tsloop.names import check_name
 from tsloop.typed import from_mapping
 
 __all__ = [
@@ -39,6 +40,9 @@ class ProjectConfig:
     """Short name; MLflow's experiment is ``tsloop/<name>``."""
     title: str = ""
     """What people call it, for reports."""
+
+    def __post_init__(self) -> None:
+        check_name(_ENVIRONMENT.sub("x", self.name), "project.name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,11 @@ class SweepConfig:
     """Group-bootstrap draws for the intervals."""
     iteration: str = ""
     """Iteration whose label snapshot is used; empty: the newest."""
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "sweep.name")
+        if self.iteration:
+            check_name(self.iteration, "sweep.iteration")
 
 
 SECTIONS: dict[str, str] = {
@@ -208,6 +217,7 @@ def _validate_variants(params: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"Variant name {name!r} must be lower-case letters, digits and underscores."
             )
+        check_name(name, "The variant")
         check_settings(config)
     primary = params["loop"]["primary"]
     if primary not in variants:
