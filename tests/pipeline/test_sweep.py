@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
 from project_tools import hashes, run, tsloop
 from tsloop import sweep
 from tsloop.config.compose import compose
 from tsloop.config.params import configure
 from tsloop.errors import AnnotationError, ConfigError
+from tsloop.execution import progress
 from tsloop.files import read_json
 from tsloop.project import Project
 
@@ -78,10 +82,123 @@ def test_jobs_differ_by_what_decides_their_result(finished: Project) -> None:
     ],
 )
 def test_a_wrong_job_is_refused(finished: Project, overrides: list[str], error: str) -> None:
-    with pytest.raises((ConfigError, AnnotationError), match=error.replace(".", r"\.")):
+    with pytest.raises((ConfigError, AnnotationError), match=error.replace("?", r"\?")):
         run_job(finished, *overrides)
     assert not finished.sweeps.exists()
     assert not list(finished.root.parent.glob("**/*evil*"))
+
+
+def test_a_job_shows_how_far_it_is(
+    finished: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    run_job(finished)
+    printed = capsys.readouterr()
+    ((key, result),) = results(finished).items()
+    n_series = result["metrics"]["n_series"]  # type: ignore[index]
+    lines = printed.err.splitlines()
+    assert f"[sweep {key}] 0/{n_series + 2:.0f} (0 %) fold 1: fitting" in lines[0]
+    assert any("fold 1: fitting 100 %" in line for line in lines)
+    assert any("fold 2: " in line for line in lines)
+    assert f"{n_series + 2:.0f}/{n_series + 2:.0f} (100 %)" in lines[-1]
+    assert f"{key}: done in " in printed.out
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+def sweep_here(
+    project: Project, monkeypatch: pytest.MonkeyPatch, *overrides: str, multirun: bool = True
+) -> int:
+    """The command in this process; returns its exit code."""
+    monkeypatch.chdir(project.root)
+    flag = ["-m"] if multirun else []
+    monkeypatch.setattr(sys, "argv", ["sweep", *flag, *OVERRIDES, *overrides])
+    for name in (sweep.RUN_VARIABLE, "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, "")  # so that what the command sets is taken back
+        monkeypatch.delenv(name)
+    code: object = 0
+    try:
+        sweep.main()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        GlobalHydra.instance().clear()
+    assert isinstance(code, int)
+    return code
+
+
+def test_a_failed_job_is_told_at_the_end_and_stops_no_other(
+    finished: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep_here(finished, monkeypatch, "detector.neighbours=0,2,3") == 1
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.out + printed.err
+    reason = "knn.neighbours is 0, but must be at least 1."
+    assert printed.err.startswith(f"failed: {reason}  detector=knn detector.neighbours=0\n")
+    done, failed = printed.out.split("failed: 1")
+    assert "out-of-fold" in done
+    assert reason in " ".join(failed.split())
+    assert len(results(finished)) == 2
+    (record,) = [read_json(path) for path in finished.sweeps.glob("default/failed/*.json")]
+    assert record["reason"] == reason
+    assert "detector.neighbours=0" in record["overrides"]
+    assert sweep_here(finished, monkeypatch, "detector.neighbours=2,3") == 0
+    assert "failed:" not in capsys.readouterr().out, "the table is of this start"
+
+
+def test_a_failure_is_forgotten_when_the_job_succeeds(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "_compute", lambda *_: 1 / 0)
+        assert sweep_here(finished, patch) == 1
+    (path,) = finished.sweeps.glob("default/failed/*.json")
+    record = read_json(path)
+    assert record["reason"] == "ZeroDivisionError: division by zero"
+    assert "Traceback" in record["traceback"], "a fault of the program can be found"
+    assert sweep_here(finished, monkeypatch) == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["detector=nothing,knn"], "sweep: In 'sweep': Could not find 'detector/nothing'"),
+        (["detector.neighbors=2,3"], "sweep: Could not override 'detector.neighbors'."),
+        (["detector.neighbours=["], "sweep: "),
+        (["sweep.name='../../evil'"], "failed: sweep.name is '../../evil', which is no name"),
+    ],
+)
+def test_a_wrong_command_is_one_line(
+    finished: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    overrides: list[str],
+    message: str,
+) -> None:
+    assert sweep_here(finished, monkeypatch, *overrides) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(message)
+    assert len(printed.err.splitlines()) == 1
+    assert not list(finished.root.parent.glob("**/*evil*"))
+    assert not results(finished)
+
+
+def test_a_single_job_fails_like_a_sweep(
+    finished: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep_here(finished, monkeypatch, "detector.neighbours=0", multirun=False) == 1
+    assert "failed: 1" in capsys.readouterr().out
+
+
+def test_twenty_starts_at_once_get_twenty_directories(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        made = list(pool.map(sweep._new_run, [Project(tmp_path)] * 20))
+    assert len(set(made)) == 20
+    assert {path.name for path in (tmp_path / ".tsloop" / "hydra").iterdir()} == {
+        path.name for path in made
+    }
 
 
 def command(*overrides: str) -> list[str]:
@@ -94,6 +211,73 @@ def test_a_sweep_outside_a_project_is_one_message(project_env: None, tmp_path: P
     assert done.returncode == 1
     assert done.stderr.startswith("sweep: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_eight_jobs_at_once_on_a_fresh_store_and_none_is_lost(finished: Project) -> None:
+    """Eight worker processes; one job fails, which the others do not notice."""
+    configure(finished, ["tracking=local"])
+    assert not (finished.local / "mlflow.db").exists()
+    with subprocess.Popen(
+        command(
+            "detector.neighbours=0,2,3,4,5,6,7,8,9",
+            "hydra/launcher=joblib",
+            "hydra.launcher.n_jobs=8",
+            "hydra.launcher.batch_size=1",
+        ),
+        cwd=finished.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        most = 0
+        while process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                family = psutil.Process(process.pid).children(recursive=True)
+                most = max(most, sum("LokyProcess" in " ".join(p.cmdline()) for p in family))
+            time.sleep(0.1)
+        out, err = process.communicate()
+    assert process.returncode == 1
+    assert "Traceback" not in out + err
+    assert "not in MLflow yet" not in err
+    assert "failed: 1" in out
+    assert most == 8
+    found = results(finished)
+    assert len(found) == 8
+    listed = run(finished.root, sys.executable, "-c", LIST_RUNS, str(finished.root)).stdout
+    jobs = json.loads(listed.splitlines()[-1])
+    assert sorted(jobs) == sorted([name, "FINISHED"] for name in found)
+
+
+@pytest.mark.slow
+def test_twenty_processes_at_once_get_twenty_directories(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys;"
+        "from tsloop.sweep import _new_run; from tsloop.project import Project;"
+        "print('ready', flush=True); sys.stdin.read();"
+        "print(_new_run(Project(pathlib.Path(sys.argv[1]))))"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(20)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
+    made = set()
+    for process in started:
+        with process:
+            assert process.stdout is not None
+            made.add(process.stdout.read())
+    assert len(made) == 20
 
 
 @pytest.mark.slow
