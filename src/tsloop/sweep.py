@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any
 
 from tsloop.config.compose import resolve_below
 from tsloop.config.params import read_params
+from tsloop.config.pipeline import REVISIONS
 from tsloop.config.schema import SweepConfig, section, validate
 from tsloop.errors import AnnotationError, ConfigError, TsloopError
-from tsloop.files import dump_json, read_json, write_json
+from tsloop.files import dump_json, read_json, sha256_file, write_json
 from tsloop.names import check_name
 from tsloop.offline import work_offline
 from tsloop.project import BASE, Project, find_project
@@ -97,6 +98,7 @@ def _compute(
             progress=progress,
         )
     return {
+        "revisions": _revisions(),
         "params": {"labels": labels, "folds": sweep.folds, "seed": seed, **_flat(detector)},
         "metrics": card.metrics,
         "intervals": {name: list(bounds) for name, bounds in card.intervals.items()},
@@ -131,8 +133,14 @@ def _job_key(
     project: Project, detector: Mapping[str, Any], sweep: SweepConfig, labels: str, seed: int
 ) -> str:
     snapshot = read_json(project.snapshot(labels) / "snapshot.json")["annotations_sha256"]
-    decides = [detector, sweep.folds, sweep.n_bootstrap, seed, snapshot]
+    series = sha256_file(project.series / "manifest.json")
+    decides = [detector, sweep.folds, sweep.n_bootstrap, seed, snapshot, series, _revisions()]
     return hashlib.sha256(dump_json({"job": decides}).encode()).hexdigest()[:12]
+
+
+def _revisions() -> dict[str, int]:
+    """The revisions of the stages whose code a job runs: another revision is another result."""
+    return {stage: REVISIONS[stage] for stage in ("base", "fit", "predict", "evaluate")}
 
 
 def _log(project: Project, params: Mapping[str, Any], path: Path) -> None:

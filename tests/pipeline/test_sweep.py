@@ -18,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from project_tools import hashes, run, tsloop
 from tsloop import sweep
+from tsloop.cli.tables import sweeps_table
 from tsloop.config.compose import compose
 from tsloop.config.params import configure
 from tsloop.errors import AnnotationError, ConfigError
@@ -86,6 +87,27 @@ def test_a_wrong_job_is_refused(finished: Project, overrides: list[str], error: 
         run_job(finished, *overrides)
     assert not finished.sweeps.exists()
     assert not list(finished.root.parent.glob("**/*evil*"))
+
+
+def test_an_upgrade_and_other_series_make_new_jobs(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(finished)
+    for stage in ("publish", "queue"):
+        monkeypatch.setitem(sweep.REVISIONS, stage, 99)
+    run_job(finished)
+    assert len(results(finished)) == 1
+    for stage in ("base", "fit", "predict", "evaluate"):
+        monkeypatch.setitem(sweep.REVISIONS, stage, 99)
+        run_job(finished)
+    assert len(results(finished)) == 5
+    jobs = [str(cell) for cell in sweeps_table(finished).columns[1].cells]
+    assert sum(job.endswith(" (older)") for job in jobs) == 4
+    assert sorted(r["revisions"]["fit"] for r in results(finished).values()) == [1, 1, 99, 99, 99]  # type: ignore[index]
+    manifest = finished.series / "manifest.json"
+    manifest.write_text(manifest.read_text("utf-8") + " ", encoding="utf-8")
+    run_job(finished)
+    assert len(results(finished)) == 6
 
 
 def test_a_job_shows_how_far_it_is(

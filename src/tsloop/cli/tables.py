@@ -63,7 +63,8 @@ def iterations_table(iterations: Sequence[Iteration]) -> Table:
 
 
 def sweeps_table(project: Project) -> Table:
-    """One row per finished job of every sweep, best first."""
+    """One row per finished job of every sweep, best first; jobs of an older tsloop say so."""
+    from tsloop.config.pipeline import REVISIONS
     from tsloop.files import read_json
 
     rows = [read_json(path) for path in sorted(project.sweeps.glob("*/*.json"))]
@@ -74,9 +75,11 @@ def sweeps_table(project: Project) -> Table:
     for title in _METRICS.values():
         table.add_column(title, justify="right")
     for row in sorted(rows, key=lambda r: (r["sweep"], -r["metrics"].get("event_f1", 0.0))):
+        ran = row.get("revisions", {"": 0})
+        older = any(REVISIONS.get(stage) != revision for stage, revision in ran.items())
         table.add_row(
             row["sweep"],
-            row["job"],
+            f"{row['job']} (older)" if older else row["job"],
             _overrides(row),
             *(_number(row["metrics"].get(key), key) for key in _METRICS),
         )
