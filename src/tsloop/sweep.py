@@ -1,9 +1,10 @@
-"""Compare variants by Hydra multirun.
+"""Compare variants by Hydra multirun (`docs/sweeps.md`).
 
 Run as::
 
     python -m tsloop.sweep -m detector=chatts_nano,boosting finetune.rank=4,8,16
     python -m tsloop.sweep -m hydra/launcher=joblib hydra.launcher.n_jobs=2 detector=knn,forest
+    python -m tsloop.sweep -m hydra/sweeper=search detector=knn 'detector.neighbours=range(2,20)'
 
 A job fits one variant on the newest labels and scores it by grouped out-of-fold validation; gold
 is not for choosing. Its result is the file ``sweeps/<sweep.name>/<job>.json`` and a nested MLflow
@@ -15,6 +16,7 @@ reason is in ``sweeps/<sweep.name>/failed/``, in the table at the end, and the e
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import itertools
 import math
 import multiprocessing
@@ -31,7 +33,7 @@ from tsloop.config.compose import resolve_below
 from tsloop.config.params import read_params
 from tsloop.config.pipeline import REVISIONS
 from tsloop.config.schema import SweepConfig, section, validate
-from tsloop.errors import AnnotationError, ConfigError, TsloopError
+from tsloop.errors import AnnotationError, ConfigError, MissingExtraError, TsloopError
 from tsloop.files import dump_json, read_json, sha256_file, write_json
 from tsloop.names import check_name
 from tsloop.offline import work_offline
@@ -71,7 +73,7 @@ def run_job(project: Project, composed: Any, overrides: list[str]) -> float:
     _say(sys.stdout, f"{key}: {said}, {sweep.objective} = {shown}  {_chosen(overrides)}")
     _failure(project, sweep.name, overrides).unlink(missing_ok=True)
     _log(project, params, path)
-    return 0.0 if value is None else float(value)  # undefined (no positives) is the worst
+    return sweep.larger_is_better(value)
 
 
 def _compute(
@@ -179,10 +181,20 @@ def _task(composed: Any) -> float:
     hydra = HydraConfig.get()
     overrides = list(hydra.overrides.task)
     try:
+        _check_direction(hydra)
         return run_job(project, composed, overrides)
     except Exception as error:
         _record_failure(project, composed, overrides, error)
         return -math.inf
+
+
+def _check_direction(hydra: Any) -> None:
+    direction = str(hydra.sweeper.get("direction", "maximize"))
+    if "minimize" in direction.lower():
+        raise ConfigError(
+            f"hydra.sweeper.direction is {direction}, but larger is better for every objective.",
+            hint="Search with hydra/sweeper=search; where less is better it takes the negative.",
+        )
 
 
 def _failure(project: Project, sweep: str, overrides: list[str]) -> Path:
@@ -257,6 +269,9 @@ def _main() -> bool:
 
     project = find_project()
     params = read_params(project)
+    plugin = "hydra_plugins.hydra_optuna_sweeper"
+    if "hydra/sweeper=search" in sys.argv and not importlib.util.find_spec(plugin):
+        raise MissingExtraError("hydra-optuna-sweeper", "sweep")
     config = section(params, "tracking")
     if config.enabled:
         from tsloop.tracking.sync import sync

@@ -102,7 +102,8 @@ def test_another_choice_drops_the_values_of_the_former(fresh: Project) -> None:
         (["loop.latest=it001"], r"written by tsloop"),
         (["variants.knn._target_=os.makedirs"], r"os\.makedirs"),
         (["+detector.x=1"], r"Unknown key detector"),
-        (["+hydra.run.dir=/tmp"], r"hydra"),
+        (["+hydra.run.dir=/tmp"], r"hydra\.run\.dir is no setting of a project"),
+        (["hydra/sweeper=search"], r"hydra/sweeper is no setting of a project"),
         (["project.name='../../evil'"], r"project\.name is '\.\./\.\./evil', which is no name"),
         ([f"+detector@variants.{'v' * 65}=knn"], r"The variant is .* has 65 characters"),
         (["project.title='${oc.env:HOME}'"], r"HOME.*TSLOOP_"),
@@ -304,9 +305,7 @@ def test_configuring_an_experiment_composes_the_same_as_dvc(
 def test_a_name_in_the_list_of_iterations_is_no_path(fresh: Project, entry: str) -> None:
     path = fresh.conf / "project" / "iterations.yaml"
     path.write_text(entry + "\n", encoding="utf-8")
-    with pytest.raises(
-        ConfigError, match=r"iterations\.yaml: .*evil', which is no name"
-    ):
+    with pytest.raises(ConfigError, match=r"iterations\.yaml: .*evil', which is no name"):
         read_iterations(fresh)
 
 

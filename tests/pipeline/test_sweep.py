@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 
 from project_tools import hashes, run, tsloop
@@ -21,6 +24,7 @@ from tsloop import sweep
 from tsloop.cli.tables import sweeps_table
 from tsloop.config.compose import compose
 from tsloop.config.params import configure
+from tsloop.config.schema import SweepConfig
 from tsloop.errors import AnnotationError, ConfigError
 from tsloop.execution import progress
 from tsloop.files import read_json
@@ -75,6 +79,8 @@ def test_jobs_differ_by_what_decides_their_result(finished: Project) -> None:
         (["+sweep.fold=3"], "sweep.fold"),
         (["+detector.neighbors=3"], "neighbors"),
         (["detector._target_=os.makedirs"], "os.makedirs"),
+        (["sweep.objective=event_f2"], "'event_f2'.*Did you mean event_f1?"),
+        (["sweep.objective=n_series"], "'n_series', which is no figure that can be better"),
         (["sweep.iteration=it009"], "no label snapshot of 'it009'"),
         (["sweep.iteration='../it001'"], "sweep.iteration is '../it001', which is no name"),
         (["sweep.name='../../evil'"], "sweep.name is '../../evil', which is no name"),
@@ -108,6 +114,28 @@ def test_an_upgrade_and_other_series_make_new_jobs(
     manifest.write_text(manifest.read_text("utf-8") + " ", encoding="utf-8")
     run_job(finished)
     assert len(results(finished)) == 6
+
+
+def test_where_less_is_better_the_negative_is_returned(finished: Project) -> None:
+    value = run_job(finished, "sweep.objective=clicks")
+    ((_, result),) = results(finished).items()
+    assert value == -result["metrics"]["clicks"] < 0  # type: ignore[index]
+    assert run_job(finished, "sweep.objective=vus_pr") == result["metrics"]["vus_pr"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("objective", "value", "returned"),
+    [
+        ("event_f1", 0.4, 0.4),
+        ("event_precision", None, 0.0),
+        ("false_alarms_per_clean_series", 2.0, -2.0),
+        ("false_alarms_per_clean_series", None, -math.inf),
+    ],
+)
+def test_an_undefined_objective_is_the_worst(
+    objective: str, value: float | None, returned: float
+) -> None:
+    assert SweepConfig(objective=objective).larger_is_better(value) == returned
 
 
 def test_a_job_shows_how_far_it_is(
@@ -190,6 +218,7 @@ def test_a_failure_is_forgotten_when_the_job_succeeds(
         (["detector.neighbors=2,3"], "sweep: Could not override 'detector.neighbors'."),
         (["detector.neighbours=["], "sweep: "),
         (["sweep.name='../../evil'"], "failed: sweep.name is '../../evil', which is no name"),
+        (["sweep.objective=event_f2"], "failed: sweep.objective is 'event_f2'"),
     ],
 )
 def test_a_wrong_command_is_one_line(
@@ -214,6 +243,14 @@ def test_a_single_job_fails_like_a_sweep(
     assert "failed: 1" in capsys.readouterr().out
 
 
+def test_a_missing_optuna_names_the_extra(
+    finished: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweep.importlib.util, "find_spec", lambda name: None)
+    assert sweep_here(finished, monkeypatch, "hydra/sweeper=search") == 1
+    assert "pip install 'tsloop[sweep]'" in capsys.readouterr().err
+
+
 def test_twenty_starts_at_once_get_twenty_directories(tmp_path: Path) -> None:
     with ThreadPoolExecutor(20) as pool:
         made = list(pool.map(sweep._new_run, [Project(tmp_path)] * 20))
@@ -221,6 +258,29 @@ def test_twenty_starts_at_once_get_twenty_directories(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / ".tsloop" / "hydra").iterdir()} == {
         path.name for path in made
     }
+
+
+def optuna_installed() -> bool:
+    return importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is not None
+
+
+@pytest.mark.skipif(not optuna_installed(), reason="needs the extra: pip install 'tsloop[sweep]'")
+@pytest.mark.filterwarnings("ignore")
+def test_optuna_maximises_and_resumes_by_its_seed(
+    finished: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = ["hydra/sweeper=search", "sweep.objective=vus_pr", "detector.neighbours=range(0,40)"]
+    assert sweep_here(finished, monkeypatch, *search, "hydra.sweeper.n_trials=4") in (0, 1)
+    found = results(finished)
+    (best,) = finished.local.glob("hydra/*/optimization_results.yaml")
+    scores = [r["metrics"]["vus_pr"] for r in found.values()]  # type: ignore[index]
+    assert yaml.safe_load(best.read_text("utf-8"))["best_value"] == max(scores)
+    assert min(scores) < max(scores)
+    capsys.readouterr()
+    sweep_here(finished, monkeypatch, *search, "hydra.sweeper.n_trials=5")
+    assert capsys.readouterr().out.count("done before") >= len(found)
+    assert sweep_here(finished, monkeypatch, "hydra/sweeper=optuna", *search[1:]) == 1
+    assert "larger is better" in capsys.readouterr().err
 
 
 def command(*overrides: str) -> list[str]:
