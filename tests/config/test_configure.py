@@ -318,3 +318,32 @@ def test_the_project_may_be_named_by_the_environment(
     monkeypatch.setenv("TSLOOP_PLANT", "../../evil")
     with pytest.raises(ConfigError, match=r"project\.name is '\.\./\.\./evil'"):
         section(read_params(fresh), "project")
+
+
+def test_a_choice_stays_without_being_repeated_and_its_end_is_reported(fresh: Project) -> None:
+    assert "sampler.budget: 5 → 8" in configure(fresh, ["sampler.budget=8"])
+    assert configure(fresh) == []
+    changed = configure(fresh, ["sampler.seed=3"])
+    assert changed
+    assert all("seed: 0 → 3" in line for line in changed)
+    assert read_params(fresh)["sampler"]["budget"] == 8
+    assert "sampler.budget: 8 → 20" in configure(fresh, ["~sampler.budget"])
+
+
+def test_what_an_experiment_sets_is_told_once(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "quiet-owl")
+    text = fresh.params.read_text("utf-8")
+    before = "\nsampler:\n  kind: mixed\n  budget: 5"
+    assert before in text
+    changed = text.replace(before, before.replace("5", "9"))
+    check_drift(fresh)
+    assert capsys.readouterr().err == ""
+    fresh.params.write_text(changed, encoding="utf-8")
+    check_drift(fresh)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "experiment: sampler.budget: 5 → 9"
+    assert "for this run only" in told[-1]
+    check_drift(fresh)
+    assert capsys.readouterr().err == ""

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,11 +140,12 @@ def check_drift(project: Project) -> dict[str, Any]:
     """The values of ``params.yaml``, after making sure that ``conf/`` composes to them.
 
     Inside a DVC experiment (whose overrides are in ``params.yaml`` alone) the schema is checked
-    and the difference is left alone. A check that passed is remembered by content.
+    and the difference is told, not refused. A check that passed is remembered by content.
     """
     params = read_params(project)
     if os.environ.get("DVC_EXP_NAME") or os.environ.get("DVC_EXP_BASELINE_REV"):
         validate(params)
+        _tell_experiment(project, params)
         return params
     stamp = project.local / "drift-checked"
     digest = _digest(project)
@@ -160,6 +162,21 @@ def check_drift(project: Project) -> dict[str, Any]:
         )
     write_text_atomic(stamp, digest)
     return params
+
+
+def _tell_experiment(project: Project, params: Mapping[str, Any]) -> None:
+    """Say once what an experiment sets: the next one composes from conf/ and does not know it."""
+    stamp = project.local / "experiment-told"
+    digest = _digest(project)
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+        return
+    changed = differences(render(project), params)
+    for line in changed[:10]:
+        sys.stderr.write(f"experiment: {line}\n")
+    if changed:
+        more = f"; {len(changed) - 10} more" if changed[10:] else ""
+        sys.stderr.write(f"experiment: for this run only{more}; to keep it: tsloop configure …\n")
+    write_text_atomic(stamp, digest)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
