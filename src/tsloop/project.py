@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsloop.errors import ProjectError
+from tsloop.names import check_name
 
 __all__ = ["BASE", "Project", "find_project"]
 
@@ -15,7 +16,10 @@ BASE = "base"
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Paths of one project; ``root`` is the directory that holds ``dvc.yaml`` and ``conf``."""
+    """Paths of one project; ``root`` is the directory that holds ``dvc.yaml`` and ``conf``.
+
+    No path leaves the project: a name that is none (``../x``) is a `ConfigError`.
+    """
 
     root: Path
 
@@ -46,39 +50,40 @@ class Project:
 
     def labels(self, iteration: str) -> Path:
         """Human journal of an iteration (``gold`` for the gold file): an input, kept in git."""
-        return self.root / "data" / "labels" / f"{iteration}.jsonl"
+        return self.root / "data" / "labels" / f"{_it(iteration)}.jsonl"
 
     def simulated(self, iteration: str) -> Path:
         """Journal of a simulated annotator: a stage output."""
-        return self.root / "data" / "simulated" / f"{iteration}.jsonl"
+        return self.root / "data" / "simulated" / f"{_it(iteration)}.jsonl"
 
     def snapshot(self, iteration: str) -> Path:
         """All labels up to and with an iteration."""
-        return self.root / "data" / "snapshots" / iteration
+        return self.root / "data" / "snapshots" / _it(iteration)
 
     def dataset(self, iteration: str) -> Path:
         """Training and validation examples of an iteration."""
-        return self.root / "data" / "datasets" / iteration
+        return self.root / "data" / "datasets" / _it(iteration)
 
     def model(self, iteration: str, variant: str) -> Path:
         """A fitted detector; iteration ``base`` is the one that no label has touched."""
-        return self.root / "models" / iteration / variant
+        return self.root / "models" / _it(iteration) / check_name(variant, "The variant")
 
     def predictions(self, iteration: str, variant: str) -> Path:
         """Detections and scores of every series."""
-        return self.root / "data" / "predictions" / iteration / variant
+        place = self.root / "data" / "predictions" / _it(iteration)
+        return place / check_name(variant, "The variant")
 
     def report(self, iteration: str) -> Path:
         """Metrics, scorecard and the HTML report."""
-        return self.root / "reports" / iteration
+        return self.root / "reports" / _it(iteration)
 
     def queue(self, iteration: str) -> Path:
         """What to review after an iteration, and why."""
-        return self.root / "data" / "queues" / f"{iteration}.jsonl"
+        return self.root / "data" / "queues" / f"{_it(iteration)}.jsonl"
 
     def registry(self, iteration: str) -> Path:
         """What an iteration published: hashes, metrics, verdict."""
-        return self.root / "registry" / f"{iteration}.json"
+        return self.root / "registry" / f"{_it(iteration)}.json"
 
     @property
     def promotions(self) -> Path:
@@ -98,6 +103,10 @@ class Project:
     def relative(self, path: Path) -> str:
         """A path as ``params.yaml`` and messages show it: relative to the project, with ``/``."""
         return path.resolve().relative_to(self.root.resolve()).as_posix()
+
+
+def _it(name: str) -> str:
+    return check_name(name, "The iteration")
 
 
 def find_project(start: Path | None = None) -> Project:

@@ -10,6 +10,7 @@ import pytest
 
 from project_tools import tsloop
 from tsloop.cli import main
+from tsloop.cli.demo import activation_hint
 from tsloop.config.params import read_params
 from tsloop.project import Project
 
@@ -18,6 +19,7 @@ HEAVY = ("torch", "mlflow", "dvc", "hydra", "omegaconf", "pandas", "numpy", "pya
 PROBE = """
 import sys
 from tsloop.cli import main
+from tsloop.cli.demo import activation_hint
 sys.argv = ["tsloop", *sys.argv[1:]]
 try:
     main()
@@ -156,6 +158,25 @@ def test_status_list_and_show_of_a_finished_project(finished: Project, call) -> 
     created = call(finished.root, "iteration", "create").out
     assert created == "Created it003 on top of it002. Next: dvc repro\n"
     assert "it003" in call(finished.root, "status").out.splitlines()[-1]
+
+
+def test_the_demo_says_how_to_activate_an_environment_that_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    venv = tmp_path / ".venv"
+    monkeypatch.setattr(sys, "prefix", str(venv))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert activation_hint() == [], "nothing to activate"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "activate").touch()
+    assert activation_hint()[-1] == "  source .venv/bin/activate"
+    monkeypatch.chdir(venv)
+    assert activation_hint()[-1] == "  source bin/activate"
+    monkeypatch.chdir(venv / "bin")
+    assert activation_hint()[-1] == f"  source {venv}/bin/activate"
+    monkeypatch.setenv("VIRTUAL_ENV", str(venv))
+    assert activation_hint() == []
 
 
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]

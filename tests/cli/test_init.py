@@ -48,6 +48,17 @@ def test_init_names_the_project_and_nothing_else(project_env: None, tmp_path: Pa
     assert {**own, "project": None} == {**template, "project": None}
 
 
+def test_init_refuses_a_name_that_is_a_path_before_it_writes(
+    project_env: None, tmp_path: Path
+) -> None:
+    done = tsloop(tmp_path, "init", "plant", "--name", "../../evil", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("tsloop: --name is '../../evil', which is no name.")
+    assert not (tmp_path / "plant").exists()
+    tsloop(tmp_path, "init", "p" * 100)  # a directory may be longer than a name
+    assert read_params(Project(tmp_path / ("p" * 100)))["project"]["name"] == "p" * 64
+
+
 def test_init_never_writes_into_what_is_there(project_env: None, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -24,7 +24,7 @@ WRITTEN_BY_TSLOOP = {"iterations.yaml", "overrides.yaml", "pipeline.yaml"}
 CHOICES = [
     (path.parent.name, path.stem)
     for path in FILES
-    if path.parent != TEMPLATE.conf and path.name not in WRITTEN_BY_TSLOOP
+    if path.parent.parent == TEMPLATE.conf and path.name not in WRITTEN_BY_TSLOOP
 ]
 
 

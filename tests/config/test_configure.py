@@ -102,7 +102,10 @@ def test_another_choice_drops_the_values_of_the_former(fresh: Project) -> None:
         (["loop.latest=it001"], r"written by tsloop"),
         (["variants.knn._target_=os.makedirs"], r"os\.makedirs"),
         (["+detector.x=1"], r"Unknown key detector"),
-        (["+hydra.run.dir=/tmp"], r"hydra"),
+        (["+hydra.run.dir=/tmp"], r"hydra\.run\.dir is no setting of a project"),
+        (["hydra/sweeper=search"], r"hydra/sweeper is no setting of a project"),
+        (["project.name='../../evil'"], r"project\.name is '\.\./\.\./evil', which is no name"),
+        ([f"+detector@variants.{'v' * 65}=knn"], r"The variant is .* has 65 characters"),
         (["project.title='${oc.env:HOME}'"], r"HOME.*TSLOOP_"),
         (["source=folder", "source.path='${oc.env:AWS_SECRET_ACCESS_KEY}'"], r"AWS_SECRET"),
         (["project.title='${oc.decode:${oc.env:HOME}}'"], r"HOME"),
@@ -293,3 +296,54 @@ def test_configuring_an_experiment_composes_the_same_as_dvc(
     assert composed_by_dvc() == render(fresh) == read_params(fresh)
     configure(fresh, ["project.title='${oc.env:TSLOOP_DATA}'", "experiment=series_folder"])
     assert composed_by_dvc() == render(fresh) == read_params(fresh)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["'../../evil': {parent: base}", "it001: {parent: ../evil}", "it001: {variants: [../evil]}"],
+)
+def test_a_name_in_the_list_of_iterations_is_no_path(fresh: Project, entry: str) -> None:
+    path = fresh.conf / "project" / "iterations.yaml"
+    path.write_text(entry + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"iterations\.yaml: .*evil', which is no name"):
+        read_iterations(fresh)
+
+
+def test_the_project_may_be_named_by_the_environment(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(fresh, ["project.name='${oc.env:TSLOOP_PLANT}'"])
+    monkeypatch.setenv("TSLOOP_PLANT", "north")
+    assert section(read_params(fresh), "project").name == "north"
+    monkeypatch.setenv("TSLOOP_PLANT", "../../evil")
+    with pytest.raises(ConfigError, match=r"project\.name is '\.\./\.\./evil'"):
+        section(read_params(fresh), "project")
+
+
+def test_a_choice_stays_without_being_repeated_and_its_end_is_reported(fresh: Project) -> None:
+    assert "sampler.budget: 5 → 8" in configure(fresh, ["sampler.budget=8"])
+    assert configure(fresh) == []
+    changed = configure(fresh, ["sampler.seed=3"])
+    assert changed
+    assert all("seed: 0 → 3" in line for line in changed)
+    assert read_params(fresh)["sampler"]["budget"] == 8
+    assert "sampler.budget: 8 → 20" in configure(fresh, ["~sampler.budget"])
+
+
+def test_what_an_experiment_sets_is_told_once(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "quiet-owl")
+    text = fresh.params.read_text("utf-8")
+    before = "\nsampler:\n  kind: mixed\n  budget: 5"
+    assert before in text
+    changed = text.replace(before, before.replace("5", "9"))
+    check_drift(fresh)
+    assert capsys.readouterr().err == ""
+    fresh.params.write_text(changed, encoding="utf-8")
+    check_drift(fresh)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "experiment: sampler.budget: 5 → 9"
+    assert "for this run only" in told[-1]
+    check_drift(fresh)
+    assert capsys.readouterr().err == ""

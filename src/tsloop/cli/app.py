@@ -55,11 +55,13 @@ def init(
 ) -> None:
     """Make a new project: dvc.yaml, params.yaml, conf, data, models, registry."""
     from tsloop.config.params import configure as write_params
+    from tsloop.names import MAX_LENGTH, check_name
     from tsloop.project import Project
     from tsloop.template import create_project
 
+    fallback = re.sub(r"\W+", "-", directory.resolve().name).strip("-_")[:MAX_LENGTH] or "project"
+    chosen = check_name(name or fallback, "--name")
     written = create_project(directory)
-    chosen = name or re.sub(r"\W+", "-", directory.resolve().name).strip("-_") or "project"
     write_params(Project(directory), [f"project.name='{chosen}'"])
     typer.echo(f"Made {directory} with {len(written)} files. Next:")
     typer.echo(f"  cd {directory}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from pathlib import Path
 
 import typer
 
@@ -11,7 +14,7 @@ from tsloop.cli.tables import iterations_table, metrics_table, show
 from tsloop.loop.manager import IterationManager
 from tsloop.project import Project
 
-__all__ = ["run_demo"]
+__all__ = ["activation_hint", "run_demo"]
 
 
 def run_demo(project: Project) -> None:
@@ -29,3 +32,18 @@ def run_demo(project: Project) -> None:
     typer.echo(f"  {project.relative(project.report(newest.name) / 'report.html')}   the report")
     typer.echo("  tsloop tracking ui   the iterations side by side in MLflow")
     typer.echo("  tsloop status        what to do next")
+    for line in activation_hint():
+        typer.echo(line)
+
+
+def activation_hint() -> list[str]:
+    """How to make `tsloop` and `dvc` commands of this shell, where its environment is not active.
+
+    `make demo` uses ``.venv`` without activating it in the shell that called it.
+    """
+    activate = Path(sys.prefix) / "bin" / "activate"
+    if os.environ.get("VIRTUAL_ENV") == sys.prefix or not activate.exists():
+        return []
+    here = Path.cwd()
+    shown = activate.relative_to(here) if activate.is_relative_to(here) else activate
+    return ["First, once in each shell, so that it finds tsloop and dvc:", f"  source {shown}"]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
     from tsloop.loop.manager import Iteration
     from tsloop.project import Project
 
-__all__ = ["iterations_table", "metrics_table", "show", "sweeps_table"]
+__all__ = ["failures_table", "iterations_table", "metrics_table", "show", "sweeps_table"]
 
 _METRICS = {
     "event_f1": "event-F1",
@@ -62,23 +63,41 @@ def iterations_table(iterations: Sequence[Iteration]) -> Table:
 
 
 def sweeps_table(project: Project) -> Table:
-    """One row per finished job of every sweep, best first."""
+    """One row per finished job of every sweep, best first; jobs of an older tsloop say so."""
+    from tsloop.config.pipeline import REVISIONS
     from tsloop.files import read_json
 
     rows = [read_json(path) for path in sorted(project.sweeps.glob("*/*.json"))]
+    rows = [row for row in rows if isinstance(row, dict) and row.get("schema") == "tsloop.sweep/1"]
     table = Table(title="out-of-fold, gold not used", title_justify="left")
     for title in ("sweep", "job", "overrides"):
         table.add_column(title)
     for title in _METRICS.values():
         table.add_column(title, justify="right")
     for row in sorted(rows, key=lambda r: (r["sweep"], -r["metrics"].get("event_f1", 0.0))):
+        ran = row.get("revisions", {"": 0})
+        older = any(REVISIONS.get(stage) != revision for stage, revision in ran.items())
         table.add_row(
             row["sweep"],
-            row["job"],
-            " ".join(o for o in row["overrides"] if not o.startswith("sweep.")),
+            f"{row['job']} (older)" if older else row["job"],
+            _overrides(row),
             *(_number(row["metrics"].get(key), key) for key in _METRICS),
         )
     return table
+
+
+def failures_table(failures: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per job of a sweep that could not be done, and why."""
+    table = Table(title=f"failed: {len(failures)}", title_justify="left")
+    for title in ("sweep", "overrides", "reason"):
+        table.add_column(title, overflow="fold")
+    for row in failures:
+        table.add_row(escape(row["sweep"]), _overrides(row), escape(row["reason"]))
+    return table
+
+
+def _overrides(row: Mapping[str, Any]) -> str:
+    return escape(" ".join(o for o in row["overrides"] if not o.startswith("sweep.")))
 
 
 def _number(value: float | None, key: str) -> str:

@@ -52,6 +52,7 @@ class StoredOverrides:
                     f"Override {override.input_line!r} lists several values.",
                     hint="Compare them with: python -m tsloop.sweep -m " + str(override.input_line),
                 )
+            _refuse_hydra(override)
             if (conf / override.key_or_group).is_dir():
                 before = self.choices.get("experiment")
                 self._choose(override)
@@ -99,11 +100,6 @@ class StoredOverrides:
                     hint="Edit the file under conf/ instead.",
                 )
             return
-        if path[0] == "hydra":
-            raise ConfigError(
-                f"{override.key_or_group} is no setting of a project.",
-                hint="Give it to the sweep: python -m tsloop.sweep -m " + override.input_line,
-            )
         node = self.values
         for part in path[:-1]:
             node = node.setdefault(part, {})
@@ -139,6 +135,14 @@ def write_overrides(path: Path, stored: StoredOverrides) -> None:
         {"defaults": defaults, **stored.values}, sort_keys=False, allow_unicode=True
     )
     write_text_atomic(path, text)
+
+
+def _refuse_hydra(override: Any) -> None:
+    if override.key_or_group.replace("/", ".").split(".")[0] == "hydra":
+        raise ConfigError(
+            f"{override.key_or_group} is no setting of a project.",
+            hint="Give it to the sweep: python -m tsloop.sweep -m " + override.input_line,
+        )
 
 
 def _plain(value: Any) -> Any:

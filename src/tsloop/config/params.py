@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tsloop.config.schema import PIPELINE_KEYS, SECTIONS, validate
 from tsloop.errors import ConfigDriftError, ConfigError
 from tsloop.files import write_text_atomic
 from tsloop.loop.closed import check_closed_journals
+from tsloop.names import check_name
 from tsloop.project import BASE, Project
 
 __all__ = [
@@ -80,13 +82,14 @@ def read_iterations(project: Project) -> dict[str, IterationSpec]:
 
 def read_specs(entries: Mapping[str, Any] | None) -> dict[str, IterationSpec]:
     """What ``iterations.yaml``, or ``iterations`` of ``params.yaml``, says of the iterations."""
+    where = "conf/project/iterations.yaml: an iteration"
     return {
-        name: IterationSpec(
+        check_name(str(name), where): IterationSpec(
             name,
-            parent=entry.get("parent", BASE),
+            parent=check_name(str(entry.get("parent", BASE)), f"{where}'s parent"),
             base_model=entry.get("base_model", ""),
             archived=entry.get("archived", False),
-            variants=tuple(entry.get("variants", ())),
+            variants=tuple(check_name(v, f"{where}'s variant") for v in entry.get("variants", ())),
         )
         for name, entry in (entries or {}).items()
     }
@@ -151,11 +154,12 @@ def check_drift(project: Project) -> dict[str, Any]:
     The project's own label set must be the one that they were written with, too.
 
     Inside a DVC experiment (whose overrides are in ``params.yaml`` alone) the schema is checked
-    and the difference is left alone. A check that passed is remembered by content.
+    and the difference is told, not refused. A check that passed is remembered by content.
     """
     params = read_params(project)
     if os.environ.get("DVC_EXP_NAME") or os.environ.get("DVC_EXP_BASELINE_REV"):
         validate(params)
+        _tell_experiment(project, params)
         return params
     check_label_sets(project, params)
     stamp = project.local / "drift-checked"
@@ -173,6 +177,21 @@ def check_drift(project: Project) -> dict[str, Any]:
         )
     write_text_atomic(stamp, digest)
     return params
+
+
+def _tell_experiment(project: Project, params: Mapping[str, Any]) -> None:
+    """Say once what an experiment sets: the next one composes from conf/ and does not know it."""
+    stamp = project.local / "experiment-told"
+    digest = _digest(project)
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+        return
+    changed = differences(render(project), params)
+    for line in changed[:10]:
+        sys.stderr.write(f"experiment: {line}\n")
+    if changed:
+        more = f"; {len(changed) - 10} more" if changed[10:] else ""
+        sys.stderr.write(f"experiment: for this run only{more}; to keep it: tsloop configure …\n")
+    write_text_atomic(stamp, digest)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

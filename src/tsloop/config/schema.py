@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsloop.errors import ConfigError
+from tsloop.names import check_name
 from tsloop.typed import from_mapping
 
 __all__ = [
@@ -39,6 +41,9 @@ class ProjectConfig:
     """Short name; MLflow's experiment is ``tsloop/<name>``."""
     title: str = ""
     """What people call it, for reports."""
+
+    def __post_init__(self) -> None:
+        check_name(_ENVIRONMENT.sub("x", self.name), "project.name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +94,40 @@ class SweepConfig:
     name: str = "default"
     """Results go to ``sweeps/<name>/``; the same name goes on where a killed sweep stopped."""
     objective: str = "event_f1"
-    """The metric that an optimising sweeper maximises."""
+    """The figure that an optimising sweeper makes as good as it can."""
     folds: int = 3
     """Number of folds; whole groups are held out."""
     n_bootstrap: int = 500
     """Group-bootstrap draws for the intervals."""
     iteration: str = ""
     """Iteration whose label snapshot is used; empty: the newest."""
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "sweep.name")
+        if self.iteration:
+            check_name(self.iteration, "sweep.iteration")
+        self._measure()
+
+    def larger_is_better(self, value: float | None) -> float:
+        """The objective for a sweeper that maximises: the negative where less is better.
+
+        An undefined figure (``None``) is the worst: 0, or minus infinity where less is better.
+        """
+        if self._measure().higher_is_better:
+            return 0.0 if value is None else value
+        return -math.inf if value is None else -value
+
+    def _measure(self) -> Any:
+        from tsloop.evaluation.measures import MEASURES
+
+        ordered = [name for name, m in MEASURES.items() if m.higher_is_better is not None]
+        if self.objective not in ordered:
+            close = difflib.get_close_matches(self.objective, ordered, n=1)
+            raise ConfigError(
+                f"sweep.objective is {self.objective!r}, which is no figure that can be better.",
+                hint=f"Did you mean {close[0]}?" if close else f"Known are {', '.join(ordered)}.",
+            )
+        return MEASURES[self.objective]
 
 
 SECTIONS: dict[str, str] = {
@@ -208,6 +240,7 @@ def _validate_variants(params: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"Variant name {name!r} must be lower-case letters, digits and underscores."
             )
+        check_name(name, "The variant")
         check_settings(config)
     primary = params["loop"]["primary"]
     if primary not in variants:

@@ -12,7 +12,7 @@ def describe_choices(project: Project) -> str:
     """One line per group with its choices, then the choices and values that the project stored."""
     lines = ["Groups (tsloop configure GROUP=CHOICE):"]
     for directory in sorted(p for p in project.conf.iterdir() if p.is_dir()):
-        if directory.name in ("project", "local"):
+        if directory.name in ("project", "local", "hydra"):
             continue
         choices = ", ".join(sorted(p.stem for p in directory.glob("*.yaml")))
         lines.append(f"  {directory.name:<10} {choices}")

@@ -37,6 +37,8 @@ class StageProgress:
         stream: TextIO,
         job_dir: Path | None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        bar: bool = True,
     ) -> None:
         self.name = name
         self._stream = stream
@@ -48,7 +50,7 @@ class StageProgress:
         self._shown: tuple[int, int, str] | None = None
         self._saved: tuple[int, int, str] | None = None
         self._bar: tuple[Progress, TaskID] | None = None
-        self._on_terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._on_terminal = bar and stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def __call__(self, done: int, total: int, what: str = "") -> None:
         """So many of ``total`` are done; ``what`` is being done now."""
@@ -125,7 +127,11 @@ def _make_bar(name: str, stream: TextIO) -> tuple[Progress, TaskID]:
     return bar, task
 
 
-def stage_progress(name: str, stream: TextIO | None = None) -> StageProgress:
-    """Progress of one stage, on stderr (stdout belongs to the stage's line of figures)."""
+def stage_progress(name: str, stream: TextIO | None = None, *, bar: bool = True) -> StageProgress:
+    """Progress of one stage, on stderr (stdout belongs to the stage's line of figures).
+
+    ``bar=False`` writes lines on a terminal too, for processes that share it.
+    """
     job_dir = os.environ.get(JOB_DIR_VARIABLE)
-    return StageProgress(name, stream or sys.stderr, Path(job_dir) if job_dir else None)
+    place = Path(job_dir) if job_dir else None
+    return StageProgress(name, stream or sys.stderr, place, bar=bar)

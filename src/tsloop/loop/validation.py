@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tsloop.annotations.examples import Example
 from tsloop.detectors import build
 from tsloop.errors import EvaluationError
-from tsloop.evaluation.scorecard import Scorecard, score_series
+from tsloop.evaluation.scorecard import Scorecard, SeriesScore, score_series
 
 __all__ = ["assign_folds", "cross_validate"]
 
@@ -31,9 +32,11 @@ def cross_validate(
     folds: int,
     seed: int,
     n_bootstrap: int = 0,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> Scorecard:
     """Fit on all groups but one fold's, score that fold, and pool the folds.
 
+    ``progress`` is called with the number of fits and scored series done, of all, and what is next.
     Raises `EvaluationError` where there are fewer than two groups: nothing could be held out.
     """
     groups = sorted({example.series.group for example in examples})
@@ -43,13 +46,17 @@ def cross_validate(
             hint="Label series of at least two groups first.",
         )
     fold_of = assign_folds(groups, min(folds, len(groups)), seed)
-    scores = []
+    scores: list[SeriesScore] = []
+    total = len(set(fold_of.values())) + len(examples)
     for fold in sorted(set(fold_of.values())):
         inner = [e for e in examples if fold_of[e.series.group] != fold]
         detector = build(config)
-        detector.fit(_with_validation(inner, seed), seed=seed)
+        fitting = partial(_fitting, progress, fold + len(scores), total, fold + 1)
+        fitting({})
+        detector.fit(_with_validation(inner, seed), seed=seed, progress=fitting)
         for example in examples:
             if fold_of[example.series.group] == fold:
+                progress(fold + 1 + len(scores), total, f"fold {fold + 1}: {example.series.id}")
                 detection, values = detector.analyse(example.series)
                 scores.append(
                     score_series(
@@ -61,8 +68,25 @@ def cross_validate(
                         len(example.series),
                     )
                 )
+    progress(total, total, "")
     scores.sort(key=lambda score: score.series_id)
     return Scorecard.of(scores, n_bootstrap=n_bootstrap, seed=seed)
+
+
+def _fitting(
+    progress: Callable[[int, int, str], None],
+    done: int,
+    total: int,
+    fold: int,
+    figures: Mapping[str, float],
+) -> None:
+    """What a detector says of its fit, as progress."""
+    how_far = ""
+    if "share" in figures:
+        how_far = f" {100 * figures['share']:.0f} %"
+    elif "step" in figures:
+        how_far = f", step {figures['step']:.0f}"
+    progress(done, total, f"fold {fold}: fitting{how_far}")
 
 
 def _with_validation(examples: Sequence[Example], seed: int) -> list[Example]:

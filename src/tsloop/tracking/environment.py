@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import warnings
 from typing import Any
 
+from tsloop.errors import TrackingError
 from tsloop.offline import work_offline
 
-__all__ = ["import_mlflow", "set_offline_defaults"]
+__all__ = ["FLOOR", "check_floor", "import_mlflow", "set_offline_defaults"]
+
+FLOOR = "3.17.2"
+"""The oldest MLflow that is taken: older servers have known holes (paths, webhooks, no Host check).
+``pyproject.toml`` says the same."""
 
 _MLFLOW_DEFAULTS: dict[str, str] = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -41,7 +47,21 @@ def import_mlflow() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlflow = importlib.import_module("mlflow")
+        check_floor(mlflow.__version__)
         importlib.import_module("mlflow.pyfunc")
         importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
         importlib.import_module("mlflow.store.model_registry.sqlalchemy_store")
     return mlflow
+
+
+def check_floor(version: str) -> None:
+    """Refuse an MLflow older than `FLOOR`, which only an install past its metadata can bring."""
+
+    def numbers(text: str) -> list[int]:
+        return [int(n) for n in re.findall(r"\d+", text)[:3]]
+
+    if numbers(version) < numbers(FLOOR):
+        raise TrackingError(
+            f"MLflow {version} is installed, and its server has known holes.",
+            hint=f"Install at least {FLOOR}: pip install 'mlflow>={FLOOR}'",
+        )
