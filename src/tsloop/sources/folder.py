@@ -18,7 +18,9 @@ With ``manifest.json`` in the folder, exactly the series that it names are read:
         "step_s": 60,                seconds between samples, for files with sample numbers
         "zone": "Asia/Shanghai", "epoch_unit": "ms", "unit": "kPa", "decimal": ",",
         "thousands": ".", "timestamp_column": "date", "value_column": "FI_10401C.PV",
-        ...                          anything else is kept as metadata
+        "metadata": {…},             kept as it is
+        ...                          another key is metadata too, unless it looks like a typing
+                                     error of one of these
     }, ...}
 
 Another key than ``role`` may hold the roles (``source.protocol``); series without it are left out.
