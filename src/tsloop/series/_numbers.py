@@ -19,7 +19,7 @@ __all__ = ["parse_values"]
 
 _INFINITE = r"(?i)^[+-]?inf(inity)?$"
 _PLAIN = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
-_GROUPED_COMMA = re.compile(r"[+-]?\d{1,3}(,\d{3})+$")
+_GROUPED_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+$")
 _DECIMAL_COMMA = r"^[+-]?\d*(,\d*)+([eE][+-]?\d+)?$"
 
 

@@ -20,6 +20,12 @@ __all__ = ["parse_times"]
 
 _OFFSET = r"[T ]\d{2}.*?(?P<offset>[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _NUMBER = r"^-?\d+(\.\d+)?$"
+_DATES = {
+    8: "20240131, prepare.timestamp_format='%Y%m%d'",
+    12: "202401312359, prepare.timestamp_format='%Y%m%d%H%M'",
+    14: "20240131235900, prepare.timestamp_format='%Y%m%d%H%M%S'",
+}
+"""Examples of dates in digits, by their number, and how to read them."""
 
 
 def parse_times(
@@ -139,7 +145,11 @@ def _from_samples(
             f"{int(numbers[row])} is no time between {config.min_year} and {config.max_year} "
             "in the unit of the other rows (tried s, ms, us, ns)"
         )
-        refuse(raw, row, raw.timestamp_column, what, "State source.epoch_unit, or mend the row.")
+        hint = (
+            "Mend the row, state source.epoch_unit, or, if these are dates such as "
+            f"{_DATES.get(len(str(numbers[row])), _DATES[8])}."
+        )
+        refuse(raw, row, raw.timestamp_column, what, hint)
     if config.sample_step_s is None or not step_s:
         what = f"{int(numbers[0])} is a sample number, not a time"
         hint = (
