@@ -33,8 +33,12 @@ def write_series(path: Path, spike: int | None, n_rows: int = 400) -> None:
 
 
 def detect(place: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    return call(place, monkeypatch, "detect", *arguments)
+
+
+def call(place: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.chdir(place)
-    monkeypatch.setattr(sys, "argv", ["tsloop", "detect", *arguments])
+    monkeypatch.setattr(sys, "argv", ["tsloop", *arguments])
     try:
         main()
     except SystemExit as end:
@@ -76,16 +80,95 @@ def test_the_champion_is_used_where_there_is_one(
     assert not list((finished.root / "detections").glob("*.png"))
 
 
-def test_a_bad_cell_is_named(
+def bad_cell() -> str:
+    rows = "".join(f"2024-03-01T00:{i:02d}:00Z,{i}\n" for i in range(40))
+    return "timestamp,value\n" + rows + "2024-03-01T00:40:00Z,high\n"
+
+
+def test_a_bad_cell_is_named_with_the_option_that_mends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "bad.csv").write_text(
-        "timestamp,value\n"
-        + "".join(f"2024-03-01T00:{i:02d}:00Z,{i}\n" for i in range(40))
-        + "2024-03-01T00:40:00Z,high\n"
-    )
-    assert detect(tmp_path, monkeypatch, "bad.csv") == 1
+    (tmp_path / "bad.csv").write_text(bad_cell())
+    assert detect(tmp_path, monkeypatch, "bad.csv", "--set", "prepare=strict") == 1
     said = capsys.readouterr().err
-    assert "'high'" in said
-    assert "row" in said
-    assert len(said.strip().splitlines()) == 1
+    assert "1 of 1 series could not be scored" in said
+    assert "row 40, column 'value': 'high' is not a number" in said
+    assert "In this command: --set prepare.text=gap" in said
+    (row,) = read_table(tmp_path / "detections" / "detections.csv")
+    assert (row["series_id"], row["status"]) == ("bad", "failed")
+    assert "'high'" in row["reason"]
+    assert not list((tmp_path / "detections").glob("*.png"))
+
+
+def test_a_repair_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.csv").write_text(bad_cell())
+    assert detect(tmp_path, monkeypatch, "bad.csv", "--no-pictures") == 0
+    assert "bad: text in 1 row, the first is row 40: read as a gap" in capsys.readouterr().err
+
+
+def test_one_bad_file_of_a_folder_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_series(folder / "good.csv", spike=250)
+    (folder / "bad.csv").write_text("")
+    assert detect(tmp_path, monkeypatch, "in", "--no-pictures") == 1
+    said = capsys.readouterr()
+    assert "good: " in said.out
+    assert "1 of 2 series could not be scored:\n  bad.csv: bad.csv is empty." in said.err
+    assert "[detect] " in said.err
+    rows = read_table(tmp_path / "detections" / "detections.csv")
+    assert {(row["series_id"], row["status"]) for row in rows} == {
+        ("good", "ok"),
+        ("bad.csv", "failed"),
+    }
+
+
+def test_the_named_file_is_read_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    write_series(folder / "a[1].csv", spike=None)
+    write_series(folder / "b.csv", spike=250)
+    (folder / "manifest.json").write_text('{"b": {"file": "b.csv"}}')
+    assert detect(tmp_path, monkeypatch, "one/a[1].csv", "--no-pictures") == 0
+    rows = read_table(tmp_path / "detections" / "detections.csv")
+    assert {row["series_id"] for row in rows} == {"a[1]"}
+
+
+def test_no_picture_overwrites_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "in"
+    names = ["a/b", "a_b", "A_b", "north/pump", "south/pump", "温度"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_series(folder / f"{name}.csv", spike=None, n_rows=100)
+    assert detect(tmp_path, monkeypatch, "in") == 0
+    pictures = {path.name for path in (tmp_path / "detections").glob("*.png")}
+    assert len({name.casefold() for name in pictures}) == len(names)
+    assert {"north_pump.png", "south_pump.png", "温度.png"} < pictures
+    rows = read_table(tmp_path / "detections" / "detections.csv")
+    assert {row["series_id"] for row in rows} == set(names)
+
+
+def test_infer_reads_with_the_same_options(
+    finished: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    naive = bad_cell().replace("Z,", ",").replace("high", "41")
+    (tmp_path / "naive.csv").write_text(naive.replace("00:05:00,", "00:04:00,"))
+    arguments = ("iteration", "infer", "it002", str(tmp_path / "naive.csv"))
+    assert call(finished.root, monkeypatch, *arguments) == 1
+    said = capsys.readouterr().err
+    assert "row 5, column 'timestamp': '2024-03-01T00:04:00' was there before" in said
+    option = said.strip().rpartition("In this command: ")[2].split()
+    assert option == ["--set", "prepare.duplicates=first"]
+    assert call(finished.root, monkeypatch, *arguments, *option, "--zone", "Asia/Shanghai") == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("naive: ")
+    assert "naive: duplicates in 1 row" in said.err

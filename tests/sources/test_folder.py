@@ -381,17 +381,41 @@ def test_the_first_rows_only(tmp_path: Path) -> None:
         ({"a": {"file": 3}}, "'a': no file"),
         ({"a": entry(role="train")}, "role 'train' is not known"),
         ({"a": entry(group=3)}, "group 3 is not a text"),
-        ({"a": entry(n="many")}, "n 'many' is not a number"),
-        ({"a": entry(step_s=True)}, "step_s True is not a number"),
-        ({"a": entry(intervals=[[5, 2]])}, "intervals are not valid"),
-        ({"a": entry(intervals=[5])}, "intervals are not valid"),
-        ({"a": entry(intervals=[["x", 2]])}, "intervals are not valid"),
+        ({"a": entry(n="many")}, "n 'many' is not a whole number"),
+        ({"a": entry(step_s=True)}, "step_s True is not a positive number"),
+        ({"a": entry(role=["pool"])}, r"role \['pool'\] is not known"),
+        ({"a": entry(n=10.5)}, "n 10.5 is not a whole number"),
+        ({"a": entry(n=float("nan"))}, "n nan is not a whole number"),
+        ({"a": entry(n=float("inf"))}, "n inf is not a whole number"),
+        ({"a": entry(step_s=0)}, "step_s 0 is not a positive number"),
+        ({"a": entry(intervals=5)}, "intervals 5 is not a list"),
+        ({"a": entry(intervals=[[5, 2]])}, r"interval \[5, 2\] is not valid"),
+        ({"a": entry(intervals=[[-1, 2]])}, r"interval \[-1, 2\] is not valid"),
+        ({"a": entry(intervals=[5])}, "interval 5 has not the form of one"),
+        ({"a": entry(intervals=[[1, 2, "x", 3]])}, "has not the form of one"),
+        ({"a": entry(intervals=["ab"])}, "interval 'ab' has not the form of one"),
+        ({"a": entry(intervals=[["x", 2]])}, "the row 'x' is not a whole number"),
+        ({"a": entry(intervals=[[12.7, 30.9]])}, "the row 12.7 is not a whole number"),
+        ({"a": entry(intervals=[[True, 3]])}, r"\[True, 3\], the row True is not a whole number"),
+        ({"a": entry(intervals=[[1, 3, 7]])}, "the label is no text"),
+        ({"a": entry(zome="UTC")}, r"key 'zome' is not known. Did you mean \"zone\"\? .*metadata"),
+        ({"a": entry(Interval=[])}, r"key 'Interval' is not known. Did you mean \"intervals\""),
+        ({"a": entry(metadata="x")}, "metadata 'x' is not an object"),
     ],
 )
 def test_broken_manifests_are_named(tmp_path: Path, entries: Any, words: str) -> None:
     manifest(tmp_path, entries)
-    with pytest.raises(SourceError, match=words):
+    with pytest.raises(SourceError, match=words) as refused:
         source(tmp_path).list()
+    assert str(tmp_path / "manifest.json") in str(refused.value)
+
+
+def test_whole_numbers_may_be_written_as_floats_and_notes_have_a_place(tmp_path: Path) -> None:
+    notes = {"zome": "a note", "units": 3}
+    manifest(tmp_path, {"a": entry(n=20.0, intervals=[[1.0, 2]], metadata=notes, licence="MIT")})
+    raw = only(tmp_path)
+    assert [(i.start, i.end) for i in raw.intervals or ()] == [(1, 2)]
+    assert raw.meta == {"zome": "a note", "units": 3, "licence": "MIT", "file": "a.csv"}
 
 
 def test_a_manifest_that_is_no_json(tmp_path: Path) -> None:

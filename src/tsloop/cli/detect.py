@@ -3,59 +3,115 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsloop.cli.reading import (
+    DATA_HELP,
+    SET_HELP,
+    ZONE_HELP,
+    reading_here,
+    say_faults,
+    say_repairs,
+    with_option,
+)
+
 if TYPE_CHECKING:
     from tsloop.detectors.base import Detector
+    from tsloop.series.validate import Repair
 
 __all__ = ["detect"]
 
 
 def detect(
-    data: Annotated[Path, typer.Argument(help="CSV or parquet file, or a folder of them.")],
+    data: Annotated[Path, typer.Argument(help=DATA_HELP)],
     model: Annotated[
         str, typer.Option(help="Model directory or ITERATION/VARIANT; default: the champion.")
     ] = "",
     out: Annotated[Path, typer.Option(help="Where results and pictures go.")] = Path("detections"),
     pictures: Annotated[bool, typer.Option(help="Draw a PNG per series.")] = True,
-    zone: Annotated[str, typer.Option(help="Time zone of stamps that name none.")] = "UTC",
+    zone: Annotated[str, typer.Option(help=ZONE_HELP)] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SET_HELP)
+    ] = None,
 ) -> None:
-    """Find anomalies in new data; writes detections.csv and a picture per series."""
-    from tsloop.execution.progress import stage_progress
-    from tsloop.loop.inference import read_series
-    from tsloop.report.picture import detection_png
-    from tsloop.tracking.serving import OUTPUT_COLUMNS, detection_rows
+    """Find anomalies in new data; writes detections.csv and a picture per series.
 
-    found_series = list(read_series(data, zone=zone))
+    A series that cannot be read or scored is a row with its reason, and makes the exit code 1.
+    """
+    from tsloop.execution.progress import stage_progress
+    from tsloop.intervals import Detection
+    from tsloop.loop.inference import NewData, detect_new
+    from tsloop.report.picture import detection_png
+    from tsloop.tracking.serving import detection_rows
+
+    how = reading_here(zone, settings or ())
+    rows: list[dict[str, object]] = []
+    faults: list[tuple[str, str]] = []
+    repairs: list[Repair] = []
+    new_data = NewData(data, how)
+    files = _picture_names(new_data.names)
     detector, said = _detector(model)
     typer.echo(said)
-    rows: list[dict[str, object]] = []
-    failed = 0
     out.mkdir(parents=True, exist_ok=True)
     with stage_progress("detect") as progress:
-        for number, series in enumerate(found_series, start=1):
-            found, scores = detector.analyse(series)
-            failed += found.status == "failed"
-            rows += detection_rows(series, found)
-            progress(number, len(found_series), series.id)
-            if pictures:
-                name = re.sub(r"[^\w.-]+", "_", series.id)
-                detection_png(series, found, scores, out / f"{name}.png", "en")
+        for found in detect_new(new_data, detector, progress):
+            new, detection = found.new, found.detection
+            repairs += new.repairs
+            if detection.status == "failed":
+                detection = Detection.failed(with_option(detection.reason))
+                faults.append((new.id, detection.reason))
+            rows += detection_rows(new.series, detection, new.id)
+            if pictures and new.series is not None:
+                detection_png(new.series, detection, found.scores, out / files[new.id], "en")
     table = out / "detections.csv"
-    with table.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, OUTPUT_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    for row in rows[:20]:
-        typer.echo(_line(row))
+    _write_table(table, rows)
+    _say_found(rows)
     typer.echo(f"{len(rows)} rows in {table}" + (f", pictures in {out}/" if pictures else ""))
-    if failed:
-        typer.echo(f"{failed} series could not be scored; their reason is in {table}.", err=True)
-        raise typer.Exit(1)
+    say_repairs(repairs)
+    say_faults(faults, len(new_data), str(table))
+
+
+def _picture_names(series_ids: Sequence[str]) -> dict[str, str]:
+    """A file name for each id: the id itself where it is one; no two alike on any disk."""
+    from tsloop.series.tables import file_stem
+
+    plain = {name: re.sub(r"[^\w.-]+", "_", name) for name in series_ids}
+    count = Counter(name.casefold() for name in plain.values())
+    unique = {name for name in plain.values() if count[name.casefold()] == 1 and _fits(name)}
+    return {
+        series_id: f"{name if name in unique else file_stem(series_id)}.png"
+        for series_id, name in plain.items()
+    }
+
+
+def _fits(name: str) -> bool:
+    return bool(name.strip("._-")) and not name.startswith(".") and len(name.encode()) <= 200
+
+
+def _write_table(path: Path, rows: list[dict[str, object]]) -> None:
+    from tsloop.files import write_text_atomic
+    from tsloop.tracking.serving import OUTPUT_COLUMNS
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, OUTPUT_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text_atomic(path, text.getvalue())
+
+
+def _say_found(rows: list[dict[str, object]]) -> None:
+    shown = [row for row in rows if row["status"] != "failed"]
+    for row in shown[:20]:
+        typer.echo(_line(row))
+    if len(shown) > 20:
+        typer.echo(f"… and {len(shown) - 20} more")
 
 
 def _line(row: dict[str, object]) -> str:

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsloop.cli.reading import (
+    DATA_HELP,
+    SET_HELP,
+    ZONE_HELP,
+    reading_here,
+    say_faults,
+    say_repairs,
+    with_option,
+)
+
 if TYPE_CHECKING:
     from tsloop.loop.manager import Iteration, IterationManager
 
@@ -105,10 +115,28 @@ def train(
 @app.command()
 def infer(
     name: Annotated[str, typer.Argument(help="Iteration, as it003.")],
-    data: Annotated[Path, typer.Argument(help="CSV or parquet file, or a folder.")],
+    data: Annotated[Path, typer.Argument(help=DATA_HELP)],
     variant: Annotated[str, typer.Option(help="Default: loop.primary.")] = "",
+    zone: Annotated[str, typer.Option(help=ZONE_HELP)] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SET_HELP)
+    ] = None,
 ) -> None:
-    """Run an iteration's model over new data and print what it finds."""
-    for result in _manager().run_inference(name, data, variant):
+    """Run an iteration's model over new data and print what it finds.
+
+    The exit code is 1 where a series cannot be read or scored.
+    """
+    from tsloop.execution.progress import stage_progress
+
+    how = reading_here(zone, settings or ())
+    with stage_progress("infer") as progress:
+        results = _manager().run_inference(name, data, variant, how=how, progress=progress)
+    faults = []
+    for result in results:
+        if result.status == "failed":
+            faults.append((result.series_id, with_option(result.reason)))
+            continue
         spans = ", ".join(f"[{i.start}, {i.end}] {i.label}" for i in result.intervals)
         typer.echo(f"{result.series_id}: {result.status} {spans or result.reason}".rstrip())
+    say_repairs([repair for result in results for repair in result.repairs])
+    say_faults(faults, len(results))

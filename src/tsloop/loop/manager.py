@@ -12,10 +12,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tsloop.config.params import (
     check_drift,
@@ -37,6 +37,10 @@ from tsloop.loop.archive import (
 from tsloop.loop.facts import gather_facts
 from tsloop.loop.states import State, check_transition, derive_state
 from tsloop.project import BASE, Project
+
+if TYPE_CHECKING:
+    from tsloop.loop.inference import Reading
+    from tsloop.series.validate import Repair
 
 __all__ = ["Iteration", "IterationManager", "Metrics", "Result", "TrainConfig", "dvc_environment"]
 
@@ -75,6 +79,7 @@ class Result:
     status: str
     intervals: tuple[Any, ...]
     reason: str
+    repairs: tuple[Repair, ...] = ()
 
 
 class IterationManager:
@@ -214,20 +219,38 @@ class IterationManager:
             key=f"train {iteration_id}",
         )
 
-    def run_inference(self, iteration_id: str, data_path: Path, variant: str = "") -> list[Result]:
-        """Run an iteration's model (or that of ``base``) over a CSV file or a folder of them."""
+    def run_inference(
+        self,
+        iteration_id: str,
+        data_path: Path,
+        variant: str = "",
+        *,
+        how: Reading | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> list[Result]:
+        """Run an iteration's model (or that of ``base``) over a file, or a folder of them.
+
+        ``how`` says how to read them; default: as the project reads its own data. A series that
+        cannot be read or scored is a `Result` with status ``failed`` and the reason.
+        """
         from tsloop.detectors.files import load_detector
-        from tsloop.loop.inference import read_series
+        from tsloop.loop.inference import NewData, detect_new, reading
 
         if iteration_id != BASE:
             self._spec(iteration_id)
         chosen = variant or read_params(self.project)["loop"]["primary"]
         detector = load_detector(self.project.model(iteration_id, chosen))
-        results = []
-        for series in read_series(data_path):
-            found = detector.detect(series)
-            results.append(Result(series.id, str(found.status), found.intervals, found.reason))
-        return results
+        data = NewData(data_path, how or reading(self.project))
+        return [
+            Result(
+                found.new.id,
+                str(found.detection.status),
+                found.detection.intervals,
+                found.detection.reason,
+                found.new.repairs,
+            )
+            for found in detect_new(data, detector, progress or (lambda *_: None))
+        ]
 
     def get_iteration_metrics(self, iteration_id: str) -> Metrics:
         """Metrics on gold per variant; empty where the iteration was not evaluated yet."""

@@ -15,7 +15,7 @@ from tsloop.series.raw import RawSeries
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["to_utc"]
+__all__ = ["Times", "to_utc"]
 
 Times = npt.NDArray[np.int64]
 _MISSING = np.iinfo(np.int64).min

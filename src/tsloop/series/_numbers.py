@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tsloop.series._columns import mask
 from tsloop.series._repairs import RepairLog, refuse
 from tsloop.series.policies import PrepareConfig
 from tsloop.series.raw import RawSeries
@@ -18,7 +19,7 @@ __all__ = ["parse_values"]
 
 _INFINITE = r"(?i)^[+-]?inf(inity)?$"
 _PLAIN = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
-_GROUPED_COMMA = re.compile(r"[+-]?\d{1,3}(,\d{3})+$")
+_GROUPED_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+$")
 _DECIMAL_COMMA = r"^[+-]?\d*(,\d*)+([eE][+-]?\d+)?$"
 
 
@@ -64,13 +65,13 @@ def _from_text(raw: RawSeries, config: PrepareConfig, log: RepairLog) -> npt.NDA
     if decimal != "," and not thousands and (quick := _all_plain(text)) is not None:
         return quick
     tokens = {token.lower() for token in config.missing_tokens} | {""}
-    missing = _mask(pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(tokens), pa.string())))
-    log.add("missing_token", missing & _mask(pc.not_equal(text, "")), "text for no sample")
+    missing = mask(pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(tokens), pa.string())))
+    log.add("missing_token", missing & mask(pc.not_equal(text, "")), "text for no sample")
     plain, rewritten = _plain_signs(text, decimal or ".", thousands)
     detail = f"decimal sign {decimal or '.'!r}, thousands sign {thousands!r}"
     log.add("number_format", rewritten & ~missing, detail)
-    good = _mask(pc.match_substring_regex(plain, _PLAIN)) & ~missing
-    good |= _mask(pc.match_substring_regex(text, _INFINITE)) & ~missing
+    good = mask(pc.match_substring_regex(plain, _PLAIN)) & ~missing
+    good |= mask(pc.match_substring_regex(text, _INFINITE)) & ~missing
     odd = ~(good | missing)
     if odd.any():
         _refuse_odd(raw, config, text, odd, declared=bool(decimal or thousands))
@@ -82,7 +83,7 @@ def _from_text(raw: RawSeries, config: PrepareConfig, log: RepairLog) -> npt.NDA
 
 def _all_plain(text: Any) -> npt.NDArray[np.float64] | None:
     """The quick way for a clean column: plain finite numbers and empty cells, or ``None``."""
-    filled = _mask(pc.not_equal(text, ""))
+    filled = mask(pc.not_equal(text, ""))
     try:
         numbers = _to_floats(text.filter(pa.array(filled)).cast(pa.float64()))
     except pa.ArrowInvalid:
@@ -92,10 +93,6 @@ def _all_plain(text: Any) -> npt.NDArray[np.float64] | None:
     values = np.full(len(text), np.nan)
     values[filled] = numbers
     return values
-
-
-def _mask(booleans: Any) -> npt.NDArray[np.bool_]:
-    return np.asarray(booleans.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _plain_signs(text: Any, decimal: str, thousands: str) -> tuple[Any, npt.NDArray[np.bool_]]:
@@ -111,7 +108,7 @@ def _plain_signs(text: Any, decimal: str, thousands: str) -> tuple[Any, npt.NDAr
     fits = pc.match_substring_regex(text, rf"^[+-]?({whole}({d}\d*)?|{d}\d+)([eE][+-]?\d+)?$")
     plain = pc.replace_substring(text, thousands, "") if thousands else text
     plain = pc.replace_substring(plain, decimal, ".") if decimal != "." else plain
-    changed = _mask(fits) & _mask(pc.not_equal(text, plain))
+    changed = mask(fits) & mask(pc.not_equal(text, plain))
     infinite = pc.match_substring_regex(text, _INFINITE)
     return pc.if_else(pc.or_(fits, infinite), plain, "?"), changed
 
@@ -131,7 +128,7 @@ def _refuse_odd(
 
     A number with an undeclared comma is never a gap: it has a value, only not a known one.
     """
-    commas = odd & _mask(pc.match_substring_regex(text, _DECIMAL_COMMA))
+    commas = odd & mask(pc.match_substring_regex(text, _DECIMAL_COMMA))
     if commas.any() and not declared:
         row = int(np.argmax(commas))
         cell = text[row].as_py()

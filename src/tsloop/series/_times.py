@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tsloop.series._local_times import to_utc
+from tsloop.series._columns import mask
+from tsloop.series._local_times import Times, to_utc
 from tsloop.series._repairs import RepairLog, refuse
 from tsloop.series.policies import EPOCH_UNITS, PrepareConfig
 from tsloop.series.raw import RawSeries
@@ -19,7 +20,12 @@ __all__ = ["parse_times"]
 
 _OFFSET = r"[T ]\d{2}.*?(?P<offset>[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _NUMBER = r"^-?\d+(\.\d+)?$"
-Times = npt.NDArray[np.int64]
+_DATES = {
+    8: "20240131, prepare.timestamp_format='%Y%m%d'",
+    12: "202401312359, prepare.timestamp_format='%Y%m%d%H%M'",
+    14: "20240131235900, prepare.timestamp_format='%Y%m%d%H%M%S'",
+}
+"""Examples of dates in digits, by their number, and how to read them."""
 
 
 def parse_times(
@@ -28,9 +34,9 @@ def parse_times(
     """UTC nanoseconds, shape ``(n,)``, in the order found; the zone for readers; what was found."""
     column = raw.timestamps
     zone = raw.zone or config.zone
-    empty = _mask(column.is_null())
+    empty = mask(column.is_null())
     if pa.types.is_string(column.type):
-        empty |= _mask(pc.equal(pc.utf8_trim_whitespace(column), "").fill_null(True))
+        empty |= mask(pc.equal(pc.utf8_trim_whitespace(column), "").fill_null(True))
     if empty.any():
         refuse(raw, int(np.argmax(empty)), raw.timestamp_column, "no timestamp", _NO_TIME)
     if pa.types.is_timestamp(column.type):
@@ -49,10 +55,6 @@ def parse_times(
 
 
 _NO_TIME = "A row without a time has no place in the series: remove it at the source."
-
-
-def _mask(booleans: Any) -> npt.NDArray[np.bool_]:
-    return np.asarray(booleans.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _known_zone(raw: RawSeries, zone: str) -> str:
@@ -143,7 +145,11 @@ def _from_samples(
             f"{int(numbers[row])} is no time between {config.min_year} and {config.max_year} "
             "in the unit of the other rows (tried s, ms, us, ns)"
         )
-        refuse(raw, row, raw.timestamp_column, what, "State source.epoch_unit, or mend the row.")
+        hint = (
+            "Mend the row, state source.epoch_unit, or, if these are dates such as "
+            f"{_DATES.get(len(str(numbers[row])), _DATES[8])}."
+        )
+        refuse(raw, row, raw.timestamp_column, what, hint)
     if config.sample_step_s is None or not step_s:
         what = f"{int(numbers[0])} is a sample number, not a time"
         hint = (
@@ -192,13 +198,13 @@ def _from_text(
     raw: RawSeries, config: PrepareConfig, log: RepairLog, zone: str
 ) -> tuple[Times, dict[str, Any]]:
     text = pc.utf8_trim_whitespace(raw.timestamps)
-    numeric = _mask(pc.match_substring_regex(text, _NUMBER))
+    numeric = mask(pc.match_substring_regex(text, _NUMBER))
     if not config.timestamp_format and numeric[0]:
         if not numeric.all():
             row = int(np.argmin(numeric))
             what = f"{text[row].as_py()!r} is no number where the rows before are numbers"
             refuse(raw, row, raw.timestamp_column, what, "Mend the row at the source.")
-        whole = not _mask(pc.match_substring(text, ".")).any()
+        whole = not mask(pc.match_substring(text, ".")).any()
         try:
             numbers = text.cast(pa.int64() if whole else pa.float64())
         except pa.ArrowInvalid:  # more than 64 bits: out of every unit's range
@@ -217,7 +223,7 @@ def _aware(raw: RawSeries, config: PrepareConfig, log: RepairLog, text: Any) -> 
     found = pc.extract_regex(text, _OFFSET)
     offsets = pc.struct_field(found, "offset").fill_null("")
     offsets = pc.replace_substring(pc.utf8_upper(offsets), ":", "")
-    has = _mask(pc.not_equal(offsets, ""))
+    has = mask(pc.not_equal(offsets, ""))
     if has.any() and not has.all():
         row = int(np.argmax(has != has[0]))
         what = f"{text[row].as_py()!r} " + (
@@ -230,7 +236,7 @@ def _aware(raw: RawSeries, config: PrepareConfig, log: RepairLog, text: Any) -> 
         return False
     utc = pa.array(["Z", "+00", "-00", "-0000"])
     kinds = pc.if_else(pc.is_in(offsets, value_set=utc), "+0000", offsets)
-    differs = _mask(pc.not_equal(kinds, kinds[0]))
+    differs = mask(pc.not_equal(kinds, kinds[0]))
     if differs.any():
         if config.mixed_offsets == "error":
             row = int(np.argmax(differs))

@@ -21,7 +21,7 @@ from tsloop.intervals import Interval
 from tsloop.series.tables import file_stem, inside, read_table, write_table
 from tsloop.series.types import Role
 
-__all__ = ["RawSeries", "RawStore", "RawWriter", "as_column"]
+__all__ = ["SCHEMA", "RawSeries", "RawStore", "RawWriter", "as_column"]
 
 SCHEMA = "tsloop.raw/1"
 

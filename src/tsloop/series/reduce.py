@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tsloop.errors import SeriesError
 from tsloop.series.types import Series
 
-__all__ = ["ReducedView", "m4_positions", "reduce_series"]
+__all__ = ["SAMPLER", "ReducedView", "m4_positions", "reduce_series"]
 
 SAMPLER = "nan-m4/1"
 """Name and version of the method, recorded with every stored view."""

@@ -30,7 +30,7 @@ from tsloop.series.tables import file_stem, inside, read_table, write_table
 from tsloop.series.thumbnails import draw_thumbnail
 from tsloop.series.types import Role, Series
 
-__all__ = ["SeriesEntry", "SeriesStore", "SeriesWriter"]
+__all__ = ["SCHEMA", "SeriesEntry", "SeriesStore", "SeriesWriter"]
 
 SCHEMA = "tsloop.series/1"
 

@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["draw_thumbnail", "encode_png"]
+__all__ = ["Floats", "draw_thumbnail", "encode_png"]
 
 _SCALE = 3  # sub-pixels per pixel and axis, averaged for smooth edges
 _SHADES = 16

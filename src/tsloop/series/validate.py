@@ -16,7 +16,7 @@ from tsloop.series.policies import PrepareConfig
 from tsloop.series.raw import RawSeries
 from tsloop.series.types import Series
 
-__all__ = ["Repair", "Validated", "validate"]
+__all__ = ["Repair", "Rows", "Validated", "validate"]
 
 Rows = npt.NDArray[np.int64]
 

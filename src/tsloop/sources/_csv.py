@@ -73,7 +73,7 @@ def _load(path: Path, fmt: CsvFormat, limit: int) -> tuple[bytes, bool]:
     """Up to ``limit`` unpacked bytes, and whether that is all of them."""
     try:
         with path.open("rb") as packed:
-            stream = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
+            stream = gzip.GzipFile(fileobj=packed) if path.suffix.lower() == ".gz" else packed
             data = stream.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path.name} cannot be read: {error}.") from error
@@ -164,7 +164,7 @@ def _parse(path: Path, data: bytes, n_columns: int, delimiter: str, fmt: CsvForm
     def on_ragged(row: Any) -> str:
         ragged.append(
             f"{path.name}, row {row.number - first_row}: {row.actual_columns} cells "
-            f"where the first line has {row.expected_columns}."
+            f"where the first line has {row.expected_columns}: {row.text[:60]!r}."
         )
         return "error"
 
@@ -184,7 +184,10 @@ def _parse(path: Path, data: bytes, n_columns: int, delimiter: str, fmt: CsvForm
         )
     except pa.ArrowInvalid as error:
         what = ragged[0] if ragged else f"{path.name} is not valid CSV: {error}."
-        raise SourceError(what, hint="Mend the row in the file.") from error
+        hint = "Mend the row in the file."
+        if delimiter == ",":
+            hint += " With decimal commas the columns need another sign between them, as ';'."
+        raise SourceError(what, hint=hint) from error
     return table.slice(1) if fmt.has_header else table
 
 

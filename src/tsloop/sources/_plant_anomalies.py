@@ -11,7 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KINDS", "Fault", "draw", "free_rows", "plan_faults", "trim"]
+__all__ = [
+    "KINDS",
+    "UPSETS",
+    "Fault",
+    "Floats",
+    "Kind",
+    "Rows",
+    "draw",
+    "free_rows",
+    "plan_faults",
+    "plan_one",
+    "trim",
+]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Clock", "Drivers", "lag", "unit_drivers"]
+__all__ = ["Clock", "Drivers", "Floats", "Rows", "lag", "unit_drivers", "wandering"]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]

@@ -12,7 +12,7 @@ from tsloop.sources._plant_anomalies import Fault, draw, free_rows, trim
 from tsloop.sources._plant_drivers import Clock, Drivers, lag, wandering
 from tsloop.sources._plant_units import Cycle, Tag
 
-__all__ = ["TagModel"]
+__all__ = ["Floats", "Rows", "TagModel"]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]

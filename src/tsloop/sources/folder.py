@@ -18,7 +18,9 @@ With ``manifest.json`` in the folder, exactly the series that it names are read:
         "step_s": 60,                seconds between samples, for files with sample numbers
         "zone": "Asia/Shanghai", "epoch_unit": "ms", "unit": "kPa", "decimal": ",",
         "thousands": ".", "timestamp_column": "date", "value_column": "FI_10401C.PV",
-        ...                          anything else is kept as metadata
+        "metadata": {…},             kept as it is
+        ...                          another key is metadata too, unless it looks like a typing
+                                     error of one of these
     }, ...}
 
 Another key than ``role`` may hold the roles (``source.protocol``); series without it are left out.
@@ -27,10 +29,11 @@ Another key than ``role`` may hold the roles (``source.protocol``); series witho
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -118,7 +121,22 @@ class FolderSource(Source):
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
         self.root = Path(config.path)
+        self.refused: dict[str, SourceError] | None = None
+        """Set to a dictionary, it takes the files that cannot be read; else listing raises."""
+        self._only = ""
         self._cached: tuple[str, Any] = ("", None)
+
+    @classmethod
+    def of_file(cls, path: Path, config: FolderConfig) -> Self:
+        """Exactly this file, whatever its name and whatever lies beside it (also a manifest)."""
+        if not path.name.lower().endswith(_SUFFIXES):
+            raise SourceError(
+                f"{path} is neither CSV nor parquet by its name.",
+                hint=f"Known endings are {', '.join(_SUFFIXES)}.",
+            )
+        found = cls(dataclasses.replace(config, path=str(path.parent), follow_links=True))
+        found._only = path.name
+        return found
 
     def list(self) -> list[str]:
         return list(self._entries)
@@ -173,7 +191,7 @@ class FolderSource(Source):
         config, manifest = self.config, self.root / "manifest.json"
         found = (
             read_manifest(manifest, config.datasets, config.protocol)
-            if manifest.is_file()
+            if manifest.is_file() and not self._only
             else self._by_files()
         )
         if self.config.roles:
@@ -195,32 +213,41 @@ class FolderSource(Source):
                 hint="Leave them at their defaults.",
             )
         entries: dict[str, Entry] = {}
+        for file in [self._only] if self._only else self._files():
+            try:
+                self._add_file(file, entries)
+            except SourceError as error:
+                if self.refused is None:
+                    raise
+                self.refused[file] = error
+        return entries
+
+    def _files(self) -> Iterator[str]:
+        """Files of the folder that hold series by their name, relative to it, sorted."""
         for path in sorted(self.root.glob(self.config.pattern)):
             file = path.relative_to(self.root).as_posix()
             hidden = any(part.startswith(".") for part in Path(file).parts)
-            if hidden or not path.is_file() or not path.name.endswith(_SUFFIXES):
-                continue
-            if not is_text(file):
+            if not hidden and path.name.lower().endswith(_SUFFIXES) and path.is_file():
+                yield file
+
+    def _add_file(self, file: str, entries: dict[str, Entry]) -> None:
+        """The series of one file, by its columns."""
+        if not is_text(file):
+            raise SourceError(f"The file name {file!a} is not valid text.", hint="Rename the file.")
+        suffixes = sorted(_SUFFIXES, key=len, reverse=True)
+        stem = file[: -len(next(s for s in suffixes if file.lower().endswith(s)))]
+        group = str(Path(file).parent) if self.config.group_by == "folder" else stem
+        time, values = _columns(self.config, file, self._header(file))
+        for column in values:
+            name = stem if len(values) == 1 else f"{stem}/{column}"
+            if name in entries:
                 raise SourceError(
-                    f"The file name {file!a} is not valid text.", hint="Rename the file."
+                    f"{file} and {entries[name].file} both give a series {name!r}.",
+                    hint="Rename one of them, or narrow source.pattern.",
                 )
-            stem = file[
-                : -len(next(s for s in sorted(_SUFFIXES, key=len)[::-1] if file.endswith(s)))
-            ]
-            group = str(Path(file).parent) if self.config.group_by == "folder" else stem
-            entry = Entry(file, group=group, meta={"file": file})
-            time, values = _columns(self.config, file, self._header(file))
-            for column in values:
-                name = stem if len(values) == 1 else f"{stem}/{column}"
-                if name in entries:
-                    raise SourceError(
-                        f"{file} and {entries[name].file} both give a series {name!r}.",
-                        hint="Rename one of them, or narrow source.pattern.",
-                    )
-                entries[name] = dataclasses.replace(
-                    entry, timestamp_column=time, value_column=column
-                )
-        return entries
+            entries[name] = Entry(
+                file, group=group, timestamp_column=time, value_column=column, meta={"file": file}
+            )
 
     def _path(self, file: str) -> Path:
         parts = Path(file).parts
@@ -242,14 +269,14 @@ class FolderSource(Source):
         return path
 
     def _format(self, file: str) -> CsvFormat:
-        tab = "\t" if ".tsv" in file else ""
+        tab = "\t" if file.lower().endswith((".tsv", ".tsv.gz")) else ""
         c = self.config
         return CsvFormat(c.encoding, c.delimiter or tab, c.has_header, c.max_bytes)
 
     def _header(self, file: str) -> Any:
         """Column names of a file."""
         path = self._path(file)
-        if file.endswith(".parquet"):
+        if file.lower().endswith(".parquet"):
             return list(_parquet(path, pq.read_schema).names)
         return read_header(path, self._format(file))
 
@@ -257,7 +284,7 @@ class FolderSource(Source):
         """The whole file; the last one is kept, for files with many columns."""
         if self._cached[0] != file:
             path = self._path(file)
-            is_parquet = file.endswith(".parquet")
+            is_parquet = file.lower().endswith(".parquet")
             table = (
                 _parquet(path, pq.read_table) if is_parquet else read_csv(path, self._format(file))
             )
