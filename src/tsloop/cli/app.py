@@ -80,14 +80,14 @@ def configure(
     """Choose settings; writes params.yaml, which dvc repro reads."""
     from tsloop.config.params import configure as write_params
     from tsloop.config.show import describe_choices
-    from tsloop.execution.guard import project_lock
+    from tsloop.execution.dvc_lock import exclusive_project
     from tsloop.project import find_project
 
     project = find_project()
     if show:
         typer.echo(describe_choices(project))
         return
-    with project_lock(project.root, "tsloop configure"):
+    with exclusive_project(project.root, "tsloop configure"):
         changed = write_params(project, overrides or [], reset=reset)
     for line in changed[:40]:
         typer.echo(f"  {line}")

@@ -323,9 +323,9 @@ class IterationManager:
     @contextlib.contextmanager
     def _changing(self, what: str) -> Iterator[None]:
         """Nobody else runs or changes the project, and ``params.yaml`` is as ``conf/`` says."""
-        from tsloop.execution.guard import project_lock
+        from tsloop.execution.dvc_lock import exclusive_project
 
-        with project_lock(self.project.root, what):
+        with exclusive_project(self.project.root, what):
             check_drift(self.project)
             yield
 
