@@ -105,6 +105,8 @@ def forget_outputs(project: Project, name: str, *, weights_only: bool = False) -
         project.registry(name),
         project.root / "reports" / "metrics" / f"{name}.json",
         project.root / "reports" / "curves" / f"{name}.csv",
+        *(project.local / "failures").glob(f"*@{name}.json"),
+        *(project.local / "failures").glob(f"*@{name}-*.json"),
     ):
         file.unlink(missing_ok=True)
 
