@@ -24,6 +24,7 @@ __all__ = [
     "check_drift",
     "configure",
     "differences",
+    "load_yaml",
     "read_iterations",
     "read_params",
     "render",
@@ -43,10 +44,15 @@ _PARAMS = """\
 """
 
 
+def load_yaml(text: str) -> Any:
+    """`yaml.safe_load`, ten times as fast where PyYAML was built with its C parser."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def read_params(project: Project) -> dict[str, Any]:
     """The values of ``params.yaml``, with ``${oc.env:…}`` as text."""
     try:
-        data = yaml.safe_load(project.params.read_text(encoding="utf-8"))
+        data = load_yaml(project.params.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
             f"{project.params.name} does not exist.", hint="Write it with: tsloop configure"
@@ -68,7 +74,7 @@ def read_params(project: Project) -> dict[str, Any]:
 def read_iterations(project: Project) -> dict[str, IterationSpec]:
     """The iterations of the project, oldest first."""
     path = project.conf / "project" / "iterations.yaml"
-    data = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    data = load_yaml(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {
         name: IterationSpec(
             name,
@@ -226,7 +232,7 @@ def _filled(literal: Any, shown: Any) -> Any:
 def _read_yaml(path: Path) -> dict[str, Any]:
     """A mapping; empty where the file is missing or broken, since it is about to be rewritten."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, UnicodeDecodeError, yaml.YAMLError):
         return {}
     return data if isinstance(data, dict) else {}

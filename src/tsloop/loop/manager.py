@@ -34,7 +34,7 @@ from tsloop.loop.archive import (
     tag_iteration,
     track_outputs,
 )
-from tsloop.loop.facts import gather_facts
+from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
 from tsloop.loop.states import State, check_transition, derive_state
 from tsloop.project import BASE, Project
 
@@ -85,7 +85,8 @@ class IterationManager:
 
     def list_iterations(self) -> list[Iteration]:
         """All iterations, oldest first."""
-        return [self._describe(spec) for spec in read_iterations(self.project).values()]
+        view = ProjectView(self.project)
+        return [self._describe(spec, view) for spec in view.specs.values()]
 
     def show(self, iteration_id: str) -> Iteration:
         """One iteration, also an archived one."""
@@ -232,9 +233,7 @@ class IterationManager:
     def get_iteration_metrics(self, iteration_id: str) -> Metrics:
         """Metrics on gold per variant; empty where the iteration was not evaluated yet."""
         self._spec(iteration_id)
-        path = self.project.root / "reports" / "metrics" / f"{iteration_id}.json"
-        metrics: Metrics = read_json(path) if path.exists() else {}
-        return metrics
+        return self._metrics(iteration_id)
 
     def collect_garbage(self, keep: int, *, dry_run: bool = False) -> list[str]:
         """Delete weights and predictions of archived iterations but the newest ``keep`` of them.
@@ -277,8 +276,14 @@ class IterationManager:
                 hint="The stage's own message is above; after mending it run `dvc repro` again.",
             )
 
-    def _describe(self, spec: IterationSpec) -> Iteration:
-        state, failure = derive_state(gather_facts(self.project, spec))
+    def _metrics(self, iteration_id: str) -> Metrics:
+        path = self.project.root / "reports" / "metrics" / f"{iteration_id}.json"
+        metrics: Metrics = read_json(path) if path.exists() else {}
+        return metrics
+
+    def _describe(self, spec: IterationSpec, view: ProjectView | None = None) -> Iteration:
+        view = view or ProjectView(self.project)
+        state, failure = derive_state(gather_facts(self.project, spec, view))
         return Iteration(
             spec.name,
             spec.parent,
@@ -286,7 +291,7 @@ class IterationManager:
             state,
             failure or "",
             spec.archived,
-            self.get_iteration_metrics(spec.name),
+            self._metrics(spec.name),
         )
 
     def _spec(self, iteration_id: str) -> IterationSpec:
@@ -310,9 +315,11 @@ class IterationManager:
     def _open(self, iteration_id: str) -> None:
         """Let the stages of an iteration exist whose labels people have made meanwhile."""
         self._live(iteration_id)
-        if iteration_id in read_params(self.project)["datasets"]:
+        view = ProjectView(self.project)
+        waiting = new_labels_wait(view, iteration_id)
+        if iteration_id in view.params["datasets"] and not waiting:
             return
-        if not self.project.labels(iteration_id).exists():
+        if not waiting:
             raise IterationError(
                 f"{iteration_id} has no labels yet: data/labels/{iteration_id}.jsonl is missing.",
                 hint="Label its series first.",
