@@ -102,6 +102,22 @@ def test_training_starts_only_from_a_dataset(finished: Project) -> None:
     assert hashes(finished.root, "params.yaml") == {"params.yaml": before["params.yaml"]}
 
 
+def test_a_refused_training_leaves_the_project_as_it_was(finished: Project) -> None:
+    """The override alone is no reason to call an iteration without a dataset ready."""
+    steward = IterationManager(finished)
+    steward.create_iteration()
+    before = hashes(finished.root, "params.yaml", "conf/**/*")
+    override = TrainConfig(("variants.knn.neighbours=3",))
+    with pytest.raises(IllegalTransitionError, match=r"is Annotating.*labels are not"):
+        steward.start_training("it003", override)
+    with pytest.raises(IllegalTransitionError, match="cannot become Training"):
+        steward.start_training("it002", override)  # built upon: the override does not reach it
+    with pytest.raises(IllegalTransitionError, match="cannot become Training"):
+        steward.start_training("it002", TrainConfig(("sampler.budget=7",)))  # no setting of a fit
+    assert hashes(finished.root, *before) == before
+    assert not build_executor(finished.root).list()
+
+
 @pytest.mark.slow
 def test_training_in_the_background(finished: Project) -> None:
     steward = IterationManager(finished)

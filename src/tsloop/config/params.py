@@ -25,6 +25,7 @@ __all__ = [
     "configure",
     "differences",
     "load_yaml",
+    "preview",
     "read_iterations",
     "read_params",
     "render",
@@ -104,6 +105,31 @@ def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = 
     Nothing is written unless the whole result composes and passes the schema. The outputs of a
     variant that an open iteration no longer has are deleted; DVC's cache keeps what was finished.
     """
+    with _taken_in(project, overrides, reset=reset) as (previous, params):
+        shown = _read_yaml(project.params)
+        write_text_atomic(project.params, _PARAMS + _dump(params))
+    _remove_dropped(project, previous, params)
+    return differences(shown, params)
+
+
+def preview(project: Project, overrides: Sequence[str] = ()) -> list[str]:
+    """What `configure` would change; nothing stays."""
+    with _taken_in(project, overrides, only_look=True) as (_, params):
+        return differences(_read_yaml(project.params), params)
+
+
+@contextlib.contextmanager
+def _taken_in(
+    project: Project,
+    overrides: Sequence[str],
+    *,
+    reset: bool = False,
+    only_look: bool = False,
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """``conf/project`` with these overrides; gives the configuration before and the composed one.
+
+    Where the block raises, or ``only_look`` is set, ``conf/project`` is as it was afterwards.
+    """
     stored_path = project.conf / "project" / "overrides.yaml"
     pipeline_path = project.conf / "project" / "pipeline.yaml"
     stored = StoredOverrides() if reset else read_overrides(stored_path)
@@ -111,6 +137,7 @@ def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = 
     stored.values = _portable(stored.values, project)
     before = {p: p.read_text("utf-8") if p.exists() else None for p in (stored_path, pipeline_path)}
     previous = _previous(project, pipeline_path)
+    done = False
     try:
         write_overrides(stored_path, stored)
         if not pipeline_path.exists():
@@ -118,18 +145,14 @@ def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = 
         values = _sections(compose(project.conf))
         pipeline = _escaped(_unroll(project, values, previous))
         write_text_atomic(pipeline_path, _PIPELINE + _dump(pipeline))
-        params = render(project)
-    except BaseException:
-        for path, text in before.items():
+        yield previous, render(project)
+        done = not only_look
+    finally:
+        for path, text in before.items() if not done else ():
             if text is None:
                 path.unlink(missing_ok=True)
             else:
                 write_text_atomic(path, text)
-        raise
-    shown = _read_yaml(project.params)
-    write_text_atomic(project.params, _PARAMS + _dump(params))
-    _remove_dropped(project, previous, params)
-    return differences(shown, params)
 
 
 def render(project: Project, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from tsloop.config.params import (
     check_drift,
     configure,
+    preview,
     read_iterations,
     read_params,
     write_iterations,
@@ -35,7 +36,7 @@ from tsloop.loop.archive import (
     track_outputs,
 )
 from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
-from tsloop.loop.states import State, check_transition, derive_state
+from tsloop.loop.states import State, check_transition, derive_state, missing_for
 from tsloop.project import BASE, Project
 
 __all__ = ["Iteration", "IterationManager", "Metrics", "Result", "TrainConfig", "dvc_environment"]
@@ -98,31 +99,40 @@ class IterationManager:
         Without a name it is numbered; without a base model it builds on the newest iteration.
         Iterations that others build on keep their configuration from now on.
         """
-        iterations = read_iterations(self.project)
-        name = name or self._next_name(iterations)
-        if not _NAME.fullmatch(name):
-            raise IterationError(f"{name!r} is not an iteration name; use it001, it002, …")
-        if name in iterations:
-            raise IterationError(
-                f"Iteration {name} exists already.", hint="Leave the name out to get the next one."
-            )
-        parent = base_model or next(reversed(iterations), BASE)
-        if parent != BASE and parent not in iterations:
-            raise IterationNotFoundError(
-                f"Base model {parent!r} is no iteration of this project; it has "
-                f"{[*iterations] or 'none'}.",
-                hint=f"Name an iteration, or {BASE!r}.",
-            )
-        with self._changing(f"create {name}"):
+        with self._changing(f"create {name or 'an iteration'}"):
+            iterations = read_iterations(self.project)
+            name = name or self._next_name(iterations)
+            if not _NAME.fullmatch(name):
+                raise IterationError(f"{name!r} is not an iteration name; use it001, it002, …")
+            if name in iterations:
+                raise IterationError(
+                    f"Iteration {name} exists already.",
+                    hint="Leave the name out to get the next one.",
+                )
+            parent = base_model or next(reversed(iterations), BASE)
+            if parent != BASE and parent not in iterations:
+                raise IterationNotFoundError(
+                    f"Base model {parent!r} is no iteration of this project; it has "
+                    f"{[*iterations] or 'none'}.",
+                    hint=f"Name an iteration, or {BASE!r}.",
+                )
             self._change({**iterations, name: IterationSpec(name, parent)})
         return self.show(name)
 
     def delete(self, iteration_id: str) -> None:
         """Remove a leaf that is neither champion nor challenger; its human journal stays."""
+        with self._changing(f"delete {iteration_id}"):
+            self._check_deletable(iteration_id)
+            iterations = read_iterations(self.project)
+            del iterations[iteration_id]
+            forget_outputs(self.project, iteration_id)
+            self._change(iterations)
+
+    def _check_deletable(self, iteration_id: str) -> None:
         from tsloop.tracking.promotions import current_challenger, current_champion
 
-        iterations = read_iterations(self.project)
         self._spec(iteration_id)
+        iterations = read_iterations(self.project)
         children = [name for name, spec in iterations.items() if spec.parent == iteration_id]
         if children:
             raise IterationError(f"{iteration_id} cannot go: {', '.join(children)} build on it.")
@@ -142,31 +152,16 @@ class IterationManager:
                 raise IterationError(
                     f"{iteration_id} cannot go: {holder} is the {role}.", hint=hint
                 )
-        remaining = {name: spec for name, spec in iterations.items() if name != iteration_id}
-        with self._changing(f"delete {iteration_id}"):
-            forget_outputs(self.project, iteration_id)
-            self._change(remaining)
 
     def archive(self, keep: int | None = None) -> list[str]:
         """Take all but the newest ``keep`` iterations out of the DVC graph; returns their names.
 
         Their outputs stay tracked (``archive/<it>.dvc``), and a git tag reproduces them.
         """
-        iterations = read_iterations(self.project)
-        params = read_params(self.project)
-        live = [name for name, spec in iterations.items() if not spec.archived]
-        count = params["loop"]["live_iterations"] if keep is None else keep
-        if count < 1:
-            raise IterationError(f"keep is {count}; at least one iteration must stay live.")
-        old = live[:-count]
-        for name in old:
-            if not self.project.registry(name).exists():
-                raise IterationError(
-                    f"{name} is not published, so there is nothing to archive yet.",
-                    hint="Run `dvc repro` first.",
-                )
         with self._changing("archive"):
-            for name in old:
+            iterations = read_iterations(self.project)
+            params = read_params(self.project)
+            for name in self._old(iterations, params, keep):
                 tag_iteration(self.project, name)
                 fits = [fit for fit in params["fits"].values() if fit["iteration"] == name]
                 variants = tuple(fit["variant"] for fit in fits)
@@ -178,6 +173,22 @@ class IterationManager:
             for name in done:
                 track_outputs(self.project, name)
         return done
+
+    def _old(
+        self, iterations: Mapping[str, IterationSpec], params: Mapping[str, Any], keep: int | None
+    ) -> list[str]:
+        """The live iterations but the newest ``keep``, all of which must be published."""
+        live = [name for name, spec in iterations.items() if not spec.archived]
+        count = params["loop"]["live_iterations"] if keep is None else keep
+        if count < 1:
+            raise IterationError(f"keep is {count}; at least one iteration must stay live.")
+        for name in live[:-count]:
+            if not self.project.registry(name).exists():
+                raise IterationError(
+                    f"{name} is not published, so there is nothing to archive yet.",
+                    hint="Run `dvc repro` first.",
+                )
+        return live[:-count]
 
     def prepare_training_data(self, iteration_id: str) -> Path:
         """Bring snapshot and dataset up to date; returns the dataset's directory."""
@@ -192,19 +203,16 @@ class IterationManager:
 
         settings = config or TrainConfig()
         self._open(iteration_id)
-        current = self.show(iteration_id).state
-        if settings.overrides:
-            with self._changing(f"configure {iteration_id}"):
-                changed = configure(self.project, settings.overrides)
-            if any(line.startswith(f"fits.{iteration_id}-") for line in changed):
-                current = State.DATA_READY  # what was trained before no longer counts
-        check_transition(current, State.TRAINING, "training reads the labels of the iteration")
+        with self._changing(f"configure {iteration_id} for training"):
+            self._check_trainable(iteration_id, settings)
+            if settings.overrides:
+                configure(self.project, settings.overrides)
         params = read_params(self.project)
-        variants = settings.variants or tuple(
-            entry["variant"]
-            for entry in params["fits"].values()
-            if entry["iteration"] == iteration_id
-        )
+        fits = [fit for fit in params["fits"].values() if fit["iteration"] == iteration_id]
+        known = tuple(fit["variant"] for fit in fits)
+        variants = settings.variants or known
+        if not set(variants) <= set(known):
+            raise IterationError(f"{iteration_id} has the variants {[*known]}, not {[*variants]}.")
         targets = [f"fit@{iteration_id}-{variant}" for variant in variants]
         executor = build_executor(self.project.root, section(params, "executor"))
         return executor.submit(
@@ -213,6 +221,23 @@ class IterationManager:
             cwd=self.project.root,
             env=dvc_environment(),
             key=f"train {iteration_id}",
+        )
+
+    def _check_trainable(self, iteration_id: str, settings: TrainConfig) -> None:
+        """Before anything is stored: a refusal must leave the project as it was."""
+        facts = gather_facts(self.project, self._spec(iteration_id))
+        current, _ = derive_state(facts)
+        changed = preview(self.project, settings.overrides) if settings.overrides else []
+        if facts.has_data and any(
+            line.startswith((f"fits.{iteration_id}-", f"datasets.{iteration_id}."))
+            for line in changed
+        ):
+            current = State.DATA_READY  # what was trained before will no longer count
+        check_transition(
+            current,
+            State.TRAINING,
+            "training reads the labels of the iteration",
+            missing=missing_for(State.TRAINING, facts),
         )
 
     def run_inference(self, iteration_id: str, data_path: Path, variant: str = "") -> list[Result]:

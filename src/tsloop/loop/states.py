@@ -192,7 +192,10 @@ def missing_for(target: State, facts: IterationFacts) -> str:
     """
     if target is State.DATA_READY:
         if not (facts.journal_exists and facts.labels_done):
-            return "its labels are not complete (write data/labels/<it>.jsonl, see docs/labels.md)"
+            return (
+                "its labels are not complete (write data/labels/<it>.jsonl, see docs/labels.md; "
+                "simulated ones come with `dvc repro`)"
+            )
         return "" if facts.has_data else "its dataset is not built (run `dvc repro`)"
     if target is State.TRAINING:
         if facts.fit_job_running:
