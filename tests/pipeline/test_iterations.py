@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,7 @@ from project_tools import (
 from tsloop.annotations.journal import read_journal, write_journal
 from tsloop.config.params import configure, read_iterations, read_params
 from tsloop.errors import ConfigDriftError, IterationError, IterationNotFoundError, ProjectError
+from tsloop.execution import dvc_lock
 from tsloop.files import read_json
 from tsloop.loop import archive, manager
 from tsloop.loop.manager import IterationManager
@@ -104,6 +108,40 @@ def test_nothing_changes_while_somebody_else_runs_the_project(fresh: Project) ->
         finally:
             holder.kill()
     assert hashes(fresh.root, *before) == before
+
+
+def test_a_change_that_came_first_is_not_lost(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process did just before the lock was taken is read under the lock."""
+    steward, other = IterationManager(fresh), IterationManager(fresh)
+    lock = dvc_lock.exclusive_project
+
+    @contextlib.contextmanager
+    def after(change: Callable[[], object], project_dir: Path, what: str) -> Iterator[None]:
+        monkeypatch.setattr(dvc_lock, "exclusive_project", lock)
+        change()
+        with lock(project_dir, what):
+            yield
+
+    def interleave(change: Callable[[], object]) -> None:
+        monkeypatch.setattr(dvc_lock, "exclusive_project", partial(after, change))
+
+    interleave(other.create_iteration)
+    assert steward.create_iteration().name == "it004"
+    assert list(read_iterations(fresh)) == ["it001", "it002", "it003", "it004"]
+    interleave(other.create_iteration)
+    with pytest.raises(IterationError, match="it005 build on it"):
+        steward.delete("it004")
+    interleave(lambda: other.create_iteration("it009", "it001"))
+    steward.delete("it005")
+    assert list(read_iterations(fresh)) == ["it001", "it002", "it003", "it004", "it009"]
+    interleave(lambda: other.delete("it009"))
+    with pytest.raises(IterationError, match="not published"):
+        steward.archive(keep=1)
+    interleave(lambda: other.delete("it004"))
+    assert steward.archive(keep=3) == []
+    assert list(read_iterations(fresh)) == ["it001", "it002", "it003"]
 
 
 def test_iterations_do_not_change_while_conf_and_params_disagree(fresh: Project) -> None:
