@@ -160,6 +160,8 @@ def test_archiving_keeps_every_byte_and_reruns_nothing(finished: Project) -> Non
         root, "models/it001/**/*.*", "data/*/it001*", "data/*/it001/**/*.*", "reports/**/*it001*"
     )
     metrics = steward.get_iteration_metrics("it001")
+    sources = [iteration.base_model for iteration in steward.list_iterations()]
+    assert sources == ["base/knn", "it001/knn", "it002/knn"]
     with pytest.raises(IterationError, match="uncommitted changes"):
         steward.archive(keep=2)
     assert not (root / "archive").exists()
@@ -173,6 +175,7 @@ def test_archiving_keeps_every_byte_and_reruns_nothing(finished: Project) -> Non
     assert hashes(root, *outputs) == outputs
     shown = steward.show("it001")
     assert shown.archived
+    assert shown.base_model == "base/knn"
     assert shown.state in (State.COMPLETED, State.REVIEWING)
     assert shown.metrics == metrics != {}
     assert {stage.partition("@")[2].split("-")[0] for stage in changed(root)} == {"it003"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ __all__ = [
     "write_iterations",
 ]
 
+_LOG = logging.getLogger(__name__)
 _ITERATIONS = """\
 # Written by `tsloop iteration create|archive|delete`: the iterations of this project.
 """
@@ -80,7 +82,6 @@ def read_iterations(project: Project) -> dict[str, IterationSpec]:
         name: IterationSpec(
             name,
             parent=entry.get("parent", BASE),
-            base_model=entry.get("base_model", ""),
             archived=entry.get("archived", False),
             variants=tuple(entry.get("variants", ())),
         )
@@ -166,11 +167,13 @@ def check_drift(project: Project) -> dict[str, Any]:
     """The values of ``params.yaml``, after making sure that ``conf/`` composes to them.
 
     Inside a DVC experiment (whose overrides are in ``params.yaml`` alone) the schema is checked
-    and the difference is left alone. A check that passed is remembered by content.
+    and the difference is logged, not refused. A check that passed is remembered by content.
     """
     params = read_params(project)
     if os.environ.get("DVC_EXP_NAME") or os.environ.get("DVC_EXP_BASELINE_REV"):
         validate(params)
+        if own := differences(render(project), params):
+            _LOG.warning("This experiment differs from conf/: %s", _shown(own, at_most=20))
         return params
     stamp = project.local / "drift-checked"
     digest = _digest(project)
@@ -180,13 +183,17 @@ def check_drift(project: Project) -> dict[str, Any]:
     declared = _declared(read_iterations(project))
     changed += differences({"iterations": params["iterations"]}, {"iterations": declared})
     if changed:
-        shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if changed[3:] else "")
         raise ConfigDriftError(
-            f"params.yaml is not what conf/ composes to: {shown}.",
+            f"params.yaml is not what conf/ composes to: {_shown(changed, at_most=3)}.",
             hint="Write it again with: tsloop configure",
         )
     write_text_atomic(stamp, digest)
     return params
+
+
+def _shown(lines: Sequence[str], *, at_most: int) -> str:
+    more = f"; and {len(lines) - at_most} more" if len(lines) > at_most else ""
+    return "; ".join(lines[:at_most]) + more
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

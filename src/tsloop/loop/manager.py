@@ -25,7 +25,7 @@ from tsloop.config.params import (
     read_params,
     write_iterations,
 )
-from tsloop.config.pipeline import IterationSpec
+from tsloop.config.pipeline import IterationSpec, base_model_of
 from tsloop.errors import IterationError, IterationNotFoundError
 from tsloop.files import read_json
 from tsloop.loop.archive import (
@@ -54,6 +54,7 @@ class Iteration:
     name: str
     parent: str
     base_model: str
+    """What its primary variant was fine-tuned from: ``it002/chatts``, or the base: ``embedded``."""
     state: State
     failure: str = ""
     archived: bool = False
@@ -306,13 +307,21 @@ class IterationManager:
         metrics: Metrics = read_json(path) if path.exists() else {}
         return metrics
 
+    def _base_model(self, name: str, params: Mapping[str, Any]) -> str:
+        record = self.project.registry(name)
+        if name not in params["evaluations"] and record.exists():  # archived
+            params = {"bases": {}, **read_json(record)["config"]}
+        primary = params.get("evaluations", {}).get(name, {}).get("primary")
+        fit = params.get("fits", {}).get(f"{name}-{primary}")
+        return base_model_of(fit, params["bases"]) if fit else ""
+
     def _describe(self, spec: IterationSpec, view: ProjectView | None = None) -> Iteration:
         view = view or ProjectView(self.project)
         state, failure = derive_state(gather_facts(self.project, spec, view))
         return Iteration(
             spec.name,
             spec.parent,
-            spec.base_model,
+            self._base_model(spec.name, view.params),
             state,
             failure or "",
             spec.archived,
