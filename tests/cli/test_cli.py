@@ -160,4 +160,4 @@ def test_status_list_and_show_of_a_finished_project(finished: Project, call) -> 
 
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
     said = call(finished.root, "gc", "--keep", "1", "--dry-run")
-    assert said.out == "0 directories.\n"
+    assert said.out.endswith("0 directories, 0.0 MB.\n")

@@ -237,6 +237,8 @@ def pretend_run(project: Project, name: str) -> None:
             shutil.copytree(path, target, dirs_exist_ok=True)
         else:
             shutil.copyfile(path, target)
+    record = project.registry(name)
+    record.write_text(record.read_text("utf-8").replace(parent, name), encoding="utf-8")
     dvc(root, "commit", "--force", *(s for s in stages(project) if s.partition("@")[2][:5] == name))
 
 

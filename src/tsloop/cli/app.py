@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tsloop import __version__
-from tsloop.cli import detect, iteration, jobs, registry
+from tsloop.cli import detect, garbage, iteration, jobs, registry
 from tsloop.errors import TsloopError
 from tsloop.offline import work_offline
 
@@ -28,6 +28,7 @@ app.add_typer(iteration.app, name="iteration")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(registry.tracking_app, name="tracking")
 app.command("detect")(detect.detect)
+app.command("gc")(garbage.gc)
 app.command("promote")(registry.promote)
 app.command("rollback")(registry.rollback)
 
@@ -125,21 +126,6 @@ def demo() -> None:
     from tsloop.project import find_project
 
     run_demo(find_project())
-
-
-@app.command()
-def gc(
-    keep: Annotated[int, typer.Option(help="How many of the newest iterations keep weights.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-) -> None:
-    """Delete old adapters and predictions; never labels, champions or parents."""
-    from tsloop.loop.manager import IterationManager
-    from tsloop.project import find_project
-
-    removed = IterationManager(find_project()).collect_garbage(keep, dry_run=dry_run)
-    for path in removed:
-        typer.echo(f"{'would delete' if dry_run else 'deleted'} {path}")
-    typer.echo(f"{len(removed)} directories.")
 
 
 def main() -> None:

@@ -29,7 +29,8 @@ from tsloop.config.pipeline import IterationSpec, base_model_of
 from tsloop.errors import IterationError, IterationNotFoundError
 from tsloop.files import read_json
 from tsloop.loop.archive import (
-    doomed_outputs,
+    Garbage,
+    find_garbage,
     forget_outputs,
     half_archived,
     tag_iteration,
@@ -39,9 +40,20 @@ from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
 from tsloop.loop.states import State, check_transition, derive_state, missing_for
 from tsloop.project import BASE, Project
 
-__all__ = ["Iteration", "IterationManager", "Metrics", "Result", "TrainConfig", "dvc_environment"]
+__all__ = [
+    "CACHE_SCOPE",
+    "Iteration",
+    "IterationManager",
+    "Metrics",
+    "Result",
+    "TrainConfig",
+    "dvc_environment",
+]
 
 _NAME = re.compile(r"it\d{3,}")
+
+CACHE_SCOPE = ("--workspace", "--all-branches", "--all-experiments")
+"""What `dvc gc` keeps: not the tags of archived iterations, which reproduce by running again."""
 
 Metrics = dict[str, dict[str, float]]
 """Variant → metric → value, as `dvc metrics show` prints it."""
@@ -261,25 +273,63 @@ class IterationManager:
         self._spec(iteration_id)
         return self._metrics(iteration_id)
 
+    def find_garbage(self, keep: int) -> Garbage:
+        """What `collect_garbage` would delete, and why older iterations keep what they have."""
+        from tsloop.tracking.promotions import current_challenger, current_champion, ever_champion
+
+        root = self.project.root
+        protected = dict.fromkeys(ever_champion(root), "it was champion")
+        for key, why in (
+            (current_challenger(root), "it has the challenger"),
+            (current_champion(root), "it has the champion"),
+        ):
+            if key:
+                protected[key.partition("/")[0]] = why
+        return find_garbage(self.project, read_iterations(self.project), keep, protected)
+
     def collect_garbage(self, keep: int, *, dry_run: bool = False) -> list[str]:
-        """Delete weights and predictions of archived iterations but the newest ``keep`` of them.
+        """Delete weights, predictions and datasets of archived iterations but the newest ``keep``.
 
-        Labels, snapshots, reports, every iteration that was ever champion, and parents of live
-        iterations stay.
+        ``keep`` counts all iterations, live ones too. Labels, snapshots and reports stay, and so
+        does every iteration that is live, that a live one builds on, that has the challenger or
+        was ever champion. DVC's cache is left alone: see `collect_cache`.
         """
-        from tsloop.tracking.promotions import ever_champion
+        if dry_run:
+            return self._relative(self.find_garbage(keep))
+        with self._changing("gc"):
+            garbage = self.find_garbage(keep)
+            for name, directories in garbage.doomed.items():
+                forget_outputs(self.project, name, weights_only=True)
+                for directory in directories:
+                    shutil.rmtree(directory)
+        return self._relative(garbage)
 
-        iterations = read_iterations(self.project)
-        doomed = doomed_outputs(
-            self.project, iterations, keep, protected=ever_champion(self.project.root)
+    def collect_cache(self) -> None:
+        """Let DVC drop from its cache what no branch, experiment or present file refers to.
+
+        Refused while the change of `collect_garbage` is not committed: the last commit would
+        still refer to what is to go.
+        """
+        from tsloop.execution.guard import project_lock
+
+        what = ("dvc.lock", "archive")
+        done = subprocess.run(
+            ["git", "status", "--porcelain", "--", *what],
+            cwd=self.project.root,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        if not dry_run:
-            with self._changing("gc"):
-                for name, directories in doomed.items():
-                    forget_outputs(self.project, name, weights_only=True)
-                    for directory in directories:
-                        shutil.rmtree(directory)
-        return [self.project.relative(path) for paths in doomed.values() for path in paths]
+        if done.returncode or done.stdout.strip():
+            raise IterationError(
+                "dvc.lock or archive/ is not committed, so the cache is still referred to.",
+                hint="Commit, then run: tsloop gc --keep N --cache",
+            )
+        with project_lock(self.project.root, "dvc gc"):
+            self._dvc("gc", *CACHE_SCOPE, "--force")
+
+    def _relative(self, garbage: Garbage) -> list[str]:
+        return [self.project.relative(path) for path in garbage.directories]
 
     def repro(self, targets: Sequence[str] = ()) -> None:
         """`dvc repro` in the foreground, under the project lock."""
@@ -288,18 +338,20 @@ class IterationManager:
     def _repro(self, targets: Sequence[str]) -> None:
         from tsloop.execution.guard import project_lock
 
-        what = " ".join(["dvc repro", *targets])
-        with project_lock(self.project.root, what):
-            done = subprocess.run(
-                [sys.executable, "-m", "dvc", "repro", *targets],
-                cwd=self.project.root,
-                env=dvc_environment(),
-                check=False,
-            )
+        with project_lock(self.project.root, " ".join(["dvc repro", *targets])):
+            self._dvc("repro", *targets)
+
+    def _dvc(self, *arguments: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.project.root,
+            env=dvc_environment(),
+            check=False,
+        )
         if done.returncode:
             raise IterationError(
-                f"{what} ended with exit code {done.returncode}.",
-                hint="The stage's own message is above; after mending it run `dvc repro` again.",
+                f"{' '.join(['dvc', *arguments])} ended with exit code {done.returncode}.",
+                hint="Its own message is above; after mending what it names, run it again.",
             )
 
     def _metrics(self, iteration_id: str) -> Metrics:
