@@ -158,6 +158,11 @@ def test_status_list_and_show_of_a_finished_project(finished: Project, call) -> 
     assert "it003" in call(finished.root, "status").out.splitlines()[-1]
 
 
+def test_old_jobs_are_forgotten(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    assert call(finished.root, "jobs", "prune").out == "Forgot 0 jobs.\n"
+    assert call(finished.root, "jobs", "prune", "--keep", "-1").code == 2
+
+
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
     said = call(finished.root, "gc", "--keep", "1", "--dry-run")
     assert said.out.endswith("0 directories, 0.0 MB.\n")
