@@ -179,6 +179,11 @@ def test_the_demo_says_how_to_activate_an_environment_that_is_not(
     assert activation_hint() == []
 
 
+def test_old_jobs_are_forgotten(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    assert call(finished.root, "jobs", "prune").out == "Forgot 0 jobs.\n"
+    assert call(finished.root, "jobs", "prune", "--keep", "-1").code == 2
+
+
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
     said = call(finished.root, "gc", "--keep", "1", "--dry-run")
-    assert said.out == "0 directories.\n"
+    assert said.out.endswith("0 directories, 0.0 MB.\n")

@@ -1,6 +1,6 @@
 from typing import Any
 
-from tsloop.config.pipeline import NOTHING_YET, IterationSpec, Unrolled, unroll
+from tsloop.config.pipeline import NOTHING_YET, IterationSpec, Unrolled, base_model_of, unroll
 
 VALUES: dict[str, Any] = {
     "annotator": {"kind": "simulated", "miss_rate": 0.1},
@@ -131,3 +131,20 @@ def test_an_archived_iteration_leaves_the_graph_but_stays_a_parent() -> None:
     assert resolved(out)["fits"]["it002-chatts"] == previous["fits"]["it002-chatts"]
     assert out.iterations["it001"]["archived"] is True
     assert out.bases == previous["bases"]
+
+
+def test_what_a_variant_starts_from() -> None:
+    with_base = {"_target_": "a", "base": "embedded", "finetune": {"rank": 8}}
+    values = {**VALUES, "variants": {**VALUES["variants"], "chatts": with_base}}
+    out = unroll(specs("it001", "it002"), values, {})
+    assert out.publications["it001"]["base_model"] == {"chatts": "embedded", "knn": "base/knn"}
+    assert out.publications["it002"]["base_model"] == {"chatts": "it001/chatts", "knn": "it001/knn"}
+    assert base_model_of({"parent_model": "models/base/x", "detector": with_base}, {}) == "embedded"
+
+
+def test_the_first_queue_is_literal_as_soon_as_there_is_an_iteration() -> None:
+    assert unroll({}, VALUES, {}).queues["base"]["sampler"] == "${sampler}"
+    base = unroll(specs("it001"), VALUES, {}).queues["base"]
+    assert (base["sampler"], base["variant"]) == (VALUES["sampler"], "chatts")
+    followed = unroll(specs("it001"), {**VALUES, "sampler": {"kind": "other"}}, {})
+    assert followed.queues["base"]["sampler"] == {"kind": "other"}, "nothing is published"

@@ -9,7 +9,6 @@ from tsloop.detectors.predictions import (
     read_all_scores,
     read_detections,
     read_scores,
-    read_series_hashes,
 )
 from tsloop.errors import DetectorError
 from tsloop.files import sha256_tree
@@ -34,7 +33,6 @@ def test_what_was_written_is_read(tmp_path):
         "b": Detection.failed("no values"),
         "c": Detection.of([]),
     }
-    assert read_series_hashes(tmp_path) == {"a": "00", "b": "11", "c": "22"}
     assert read_scores(tmp_path, "a") == pytest.approx(SCORES, abs=1e-7)
     assert read_scores(tmp_path, "a").dtype == np.float32
     assert read_scores(tmp_path, "b") is None

@@ -153,6 +153,13 @@ def test_one_job_that_fits_and_predicts() -> None:
     assert derive_state(facts(State.TRAINED, **both)) == (State.INFERRING, None)
 
 
+def test_training_again_is_training_though_the_old_models_are_there() -> None:
+    again = facts(State.COMPLETED, fit_job_running=True)
+    assert derive_state(again) == (State.TRAINING, None)
+    halfway = facts(State.DATA_READY, models_done=1, predict_job_running=True)
+    assert derive_state(halfway) == (State.TRAINING, None), "the other variant is yet to come"
+
+
 @pytest.mark.parametrize(
     ("changes", "missing"),
     [
@@ -183,10 +190,10 @@ def test_what_the_other_states_need() -> None:
     unbuilt = facts(State.DATA_READY, dataset=False)
     assert "dataset is not built" in missing_for(State.TRAINING, unbuilt)
     assert missing_for(State.TRAINING, ready) == ""
-    assert "running already" in missing_for(State.TRAINING, facts(State.TRAINING))
+    assert "being trained already" in missing_for(State.TRAINING, facts(State.TRAINING))
     assert "0 of 2 models" in missing_for(State.TRAINED, ready)
     assert missing_for(State.INFERRING, trained) == ""
-    assert "running already" in missing_for(State.INFERRING, facts(State.INFERRING))
+    assert "being made already" in missing_for(State.INFERRING, facts(State.INFERRING))
     assert "0 of 2 predictions" in missing_for(State.REVIEWING, trained)
 
 

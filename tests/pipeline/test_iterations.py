@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,7 @@ from project_tools import (
 from tsloop.annotations.journal import read_journal, write_journal
 from tsloop.config.params import configure, read_iterations, read_params
 from tsloop.errors import ConfigDriftError, IterationError, IterationNotFoundError, ProjectError
+from tsloop.execution import dvc_lock
 from tsloop.files import read_json
 from tsloop.loop import archive, manager
 from tsloop.loop.manager import IterationManager
@@ -106,6 +110,40 @@ def test_nothing_changes_while_somebody_else_runs_the_project(fresh: Project) ->
     assert hashes(fresh.root, *before) == before
 
 
+def test_a_change_that_came_first_is_not_lost(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process did just before the lock was taken is read under the lock."""
+    steward, other = IterationManager(fresh), IterationManager(fresh)
+    lock = dvc_lock.exclusive_project
+
+    @contextlib.contextmanager
+    def after(change: Callable[[], object], project_dir: Path, what: str) -> Iterator[None]:
+        monkeypatch.setattr(dvc_lock, "exclusive_project", lock)
+        change()
+        with lock(project_dir, what):
+            yield
+
+    def interleave(change: Callable[[], object]) -> None:
+        monkeypatch.setattr(dvc_lock, "exclusive_project", partial(after, change))
+
+    interleave(other.create_iteration)
+    assert steward.create_iteration().name == "it004"
+    assert list(read_iterations(fresh)) == ["it001", "it002", "it003", "it004"]
+    interleave(other.create_iteration)
+    with pytest.raises(IterationError, match="it005 build on it"):
+        steward.delete("it004")
+    interleave(lambda: other.create_iteration("it009", "it001"))
+    steward.delete("it005")
+    assert list(read_iterations(fresh)) == ["it001", "it002", "it003", "it004", "it009"]
+    interleave(lambda: other.delete("it009"))
+    with pytest.raises(IterationError, match="not published"):
+        steward.archive(keep=1)
+    interleave(lambda: other.delete("it004"))
+    assert steward.archive(keep=3) == []
+    assert list(read_iterations(fresh)) == ["it001", "it002", "it003"]
+
+
 def test_iterations_do_not_change_while_conf_and_params_disagree(fresh: Project) -> None:
     """Otherwise an iteration would be frozen with settings that it never ran with."""
     sampler = fresh.conf / "sampler" / "mixed.yaml"
@@ -122,6 +160,8 @@ def test_archiving_keeps_every_byte_and_reruns_nothing(finished: Project) -> Non
         root, "models/it001/**/*.*", "data/*/it001*", "data/*/it001/**/*.*", "reports/**/*it001*"
     )
     metrics = steward.get_iteration_metrics("it001")
+    sources = [iteration.base_model for iteration in steward.list_iterations()]
+    assert sources == ["base/knn", "it001/knn", "it002/knn"]
     with pytest.raises(IterationError, match="uncommitted changes"):
         steward.archive(keep=2)
     assert not (root / "archive").exists()
@@ -135,6 +175,7 @@ def test_archiving_keeps_every_byte_and_reruns_nothing(finished: Project) -> Non
     assert hashes(root, *outputs) == outputs
     shown = steward.show("it001")
     assert shown.archived
+    assert shown.base_model == "base/knn"
     assert shown.state in (State.COMPLETED, State.REVIEWING)
     assert shown.metrics == metrics != {}
     assert {stage.partition("@")[2].split("-")[0] for stage in changed(root)} == {"it003"}
@@ -196,6 +237,8 @@ def pretend_run(project: Project, name: str) -> None:
             shutil.copytree(path, target, dirs_exist_ok=True)
         else:
             shutil.copyfile(path, target)
+    record = project.registry(name)
+    record.write_text(record.read_text("utf-8").replace(parent, name), encoding="utf-8")
     dvc(root, "commit", "--force", *(s for s in stages(project) if s.partition("@")[2][:5] == name))
 
 

@@ -413,8 +413,7 @@ def hostile() -> ReportData:
 
 
 if __name__ == "__main__":
-    from tsloop.report.build import write_report
+    from tsloop.report.build import render_report
 
-    write_report(
-        realistic(), Path(sys.argv[1]), language=sys.argv[2] if len(sys.argv) > 2 else "en"
-    )
+    page = render_report(realistic(), language=sys.argv[2] if len(sys.argv) > 2 else "en")
+    Path(sys.argv[1]).write_text(page, encoding="utf-8")

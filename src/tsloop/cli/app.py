@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tsloop import __version__
-from tsloop.cli import detect, iteration, jobs, labels, registry
+from tsloop.cli import detect, garbage, iteration, jobs, labels, registry
 from tsloop.errors import TsloopError
 from tsloop.offline import work_offline
 
@@ -29,6 +29,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(labels.app, name="labels")
 app.add_typer(registry.tracking_app, name="tracking")
 app.command("detect")(detect.detect)
+app.command("gc")(garbage.gc)
 app.command("promote")(registry.promote)
 app.command("rollback")(registry.rollback)
 
@@ -83,14 +84,14 @@ def configure(
     """Choose settings; writes params.yaml, which dvc repro reads."""
     from tsloop.config.params import configure as write_params
     from tsloop.config.show import describe_choices
-    from tsloop.execution.guard import project_lock
+    from tsloop.execution.dvc_lock import exclusive_project
     from tsloop.project import find_project
 
     project = find_project()
     if show:
         typer.echo(describe_choices(project))
         return
-    with project_lock(project.root, "tsloop configure"):
+    with exclusive_project(project.root, "tsloop configure"):
         changed = write_params(project, overrides or [], reset=reset)
     for line in changed[:40]:
         typer.echo(f"  {line}")
@@ -128,21 +129,6 @@ def demo() -> None:
     from tsloop.project import find_project
 
     run_demo(find_project())
-
-
-@app.command()
-def gc(
-    keep: Annotated[int, typer.Option(help="How many of the newest iterations keep weights.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-) -> None:
-    """Delete old adapters and predictions; never labels, champions or parents."""
-    from tsloop.loop.manager import IterationManager
-    from tsloop.project import find_project
-
-    removed = IterationManager(find_project()).collect_garbage(keep, dry_run=dry_run)
-    for path in removed:
-        typer.echo(f"{'would delete' if dry_run else 'deleted'} {path}")
-    typer.echo(f"{len(removed)} directories.")
 
 
 def main() -> None:

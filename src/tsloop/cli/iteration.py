@@ -70,7 +70,8 @@ def show_(name: Annotated[str, typer.Argument(help="Iteration, as it002.")]) -> 
 
 
 def _summary(iteration: Iteration) -> str:
-    parts = [f"{iteration.name} on {iteration.parent}: {iteration.state}"]
+    source = f" (starts from {iteration.base_model})" if iteration.base_model else ""
+    parts = [f"{iteration.name} on {iteration.parent}{source}: {iteration.state}"]
     if iteration.archived:
         parts.append("(archived)")
     if iteration.failure:

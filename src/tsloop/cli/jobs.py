@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Background jobs: list, log, cancel.", no_args_is_help=True)
+app = typer.Typer(help="Background jobs: list, log, cancel, prune.", no_args_is_help=True)
 
 
 def _executor() -> Executor:
@@ -43,6 +43,15 @@ def log(
     executor = _executor()
     for piece in executor.follow(job) if follow else [executor.logs(job)]:
         typer.echo(piece, nl=False)
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest stay.")] = 20,
+) -> None:
+    """Forget old finished jobs and their logs."""
+    forgotten = _executor().prune(keep)
+    typer.echo(f"Forgot {len(forgotten)} jobs.")
 
 
 @app.command()

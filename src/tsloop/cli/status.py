@@ -7,8 +7,9 @@ from collections.abc import Collection
 import typer
 
 from tsloop.cli.tables import iterations_table, show
-from tsloop.config.params import check_drift, read_params
+from tsloop.config.params import check_drift
 from tsloop.errors import ConfigDriftError
+from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
 from tsloop.loop.manager import IterationManager
 from tsloop.loop.states import State
 from tsloop.project import Project
@@ -28,19 +29,25 @@ def show_status(project: Project) -> None:
     iterations = IterationManager(project).list_iterations()
     show(iterations_table(iterations))
     typer.echo(f"Champion: {current_champion(project.root) or 'none yet'}")
-    waiting = {it.name for it in iterations if _waits_for_people(project, it.name)}
+    view = ProjectView(project)
+    waiting = {it.name for it in iterations if new_labels_wait(view, it.name)}
+    facts = {name: gather_facts(project, spec, view) for name, spec in view.specs.items()}
+    outdated = {name for name, found in facts.items() if not (found.report and found.published)}
     if any(project.registry(it.name).exists() for it in iterations):
         sync_project(project)
-    typer.echo(next_step([(it.name, it.state, it.failure) for it in iterations], waiting))
+    typer.echo(next_step([(it.name, it.state, it.failure) for it in iterations], waiting, outdated))
 
 
-def _waits_for_people(project: Project, name: str) -> bool:
-    """Its stages are not in the pipeline, because it has no labels and no simulated annotator."""
-    return name not in read_params(project)["datasets"]
+def next_step(
+    iterations: list[tuple[str, State, str]],
+    waiting: Collection[str] = (),
+    outdated: Collection[str] = (),
+) -> str:
+    """One sentence: the command that moves the loop on.
 
-
-def next_step(iterations: list[tuple[str, State, str]], waiting: Collection[str] = ()) -> str:
-    """One sentence: the command that moves the loop on; ``waiting`` are not in the pipeline yet."""
+    ``waiting`` have labels that their stages do not know yet; what ``outdated`` published or
+    reported is missing, or does not belong to their labels, models and settings.
+    """
     for name, state, failure in iterations:
         if failure:
             return f"{name} failed: {failure}. After mending it: dvc repro"
@@ -48,7 +55,7 @@ def next_step(iterations: list[tuple[str, State, str]], waiting: Collection[str]
             return f"Next: label the series of {name} in data/labels/{name}.jsonl"
         if state is State.ANNOTATING and name in waiting:
             return f"Next: tsloop configure && dvc repro (trains on data/labels/{name}.jsonl)"
-        if state not in (State.REVIEWING, State.COMPLETED):
+        if state not in (State.REVIEWING, State.COMPLETED) or name in outdated:
             return f"Next: dvc repro (brings {name} from {state} on)"
     if not iterations:
         return "Next: tsloop iteration create"

@@ -32,6 +32,8 @@ __all__ = [
     "check_drift",
     "configure",
     "differences",
+    "load_yaml",
+    "preview",
     "read_iterations",
     "read_params",
     "read_specs",
@@ -52,10 +54,15 @@ _PARAMS = """\
 """
 
 
+def load_yaml(text: str) -> Any:
+    """`yaml.safe_load`, ten times as fast where PyYAML was built with its C parser."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def read_params(project: Project) -> dict[str, Any]:
     """The values of ``params.yaml``, with ``${oc.env:…}`` as text."""
     try:
-        data = yaml.safe_load(project.params.read_text(encoding="utf-8"))
+        data = load_yaml(project.params.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
             f"{project.params.name} does not exist.", hint="Write it with: tsloop configure"
@@ -77,7 +84,7 @@ def read_params(project: Project) -> dict[str, Any]:
 def read_iterations(project: Project) -> dict[str, IterationSpec]:
     """The iterations of the project, oldest first."""
     path = project.conf / "project" / "iterations.yaml"
-    return read_specs(yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {})
+    return read_specs(load_yaml(path.read_text(encoding="utf-8")) if path.exists() else {})
 
 
 def read_specs(entries: Mapping[str, Any] | None) -> dict[str, IterationSpec]:
@@ -87,7 +94,6 @@ def read_specs(entries: Mapping[str, Any] | None) -> dict[str, IterationSpec]:
         check_name(str(name), where): IterationSpec(
             name,
             parent=check_name(str(entry.get("parent", BASE)), f"{where}'s parent"),
-            base_model=entry.get("base_model", ""),
             archived=entry.get("archived", False),
             variants=tuple(check_name(v, f"{where}'s variant") for v in entry.get("variants", ())),
         )
@@ -112,6 +118,31 @@ def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = 
     Nothing is written unless the whole result composes and passes the schema. The outputs of a
     variant that an open iteration no longer has are deleted; DVC's cache keeps what was finished.
     """
+    with _taken_in(project, overrides, reset=reset) as (previous, params):
+        shown = _read_yaml(project.params)
+        write_text_atomic(project.params, _PARAMS + _dump(params))
+    _remove_dropped(project, previous, params)
+    return differences(shown, params)
+
+
+def preview(project: Project, overrides: Sequence[str] = ()) -> list[str]:
+    """What `configure` would change; nothing stays."""
+    with _taken_in(project, overrides, only_look=True) as (_, params):
+        return differences(_read_yaml(project.params), params)
+
+
+@contextlib.contextmanager
+def _taken_in(
+    project: Project,
+    overrides: Sequence[str],
+    *,
+    reset: bool = False,
+    only_look: bool = False,
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """``conf/project`` with these overrides; gives the configuration before and the composed one.
+
+    Where the block raises, or ``only_look`` is set, ``conf/project`` is as it was afterwards.
+    """
     stored_path = project.conf / "project" / "overrides.yaml"
     pipeline_path = project.conf / "project" / "pipeline.yaml"
     stored = StoredOverrides() if reset else read_overrides(stored_path)
@@ -120,6 +151,7 @@ def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = 
     before = {p: p.read_text("utf-8") if p.exists() else None for p in (stored_path, pipeline_path)}
     previous = _previous(project, pipeline_path)
     check_closed_journals(project, read_iterations(project), read_specs(previous.get("iterations")))
+    done = False
     try:
         write_overrides(stored_path, stored)
         if not pipeline_path.exists():
@@ -127,18 +159,14 @@ def configure(project: Project, overrides: Sequence[str] = (), *, reset: bool = 
         values = _sections(compose(project.conf))
         pipeline = _escaped(_unroll(project, values, previous))
         write_text_atomic(pipeline_path, _PIPELINE + _dump(pipeline))
-        params = render(project)
-    except BaseException:
-        for path, text in before.items():
+        yield previous, render(project)
+        done = not only_look
+    finally:
+        for path, text in before.items() if not done else ():
             if text is None:
                 path.unlink(missing_ok=True)
             else:
                 write_text_atomic(path, text)
-        raise
-    shown = _read_yaml(project.params)
-    write_text_atomic(project.params, _PARAMS + _dump(params))
-    _remove_dropped(project, previous, params)
-    return differences(shown, params)
 
 
 def render(project: Project, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -170,9 +198,8 @@ def check_drift(project: Project) -> dict[str, Any]:
     declared = _declared(read_iterations(project))
     changed += differences({"iterations": params["iterations"]}, {"iterations": declared})
     if changed:
-        shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if changed[3:] else "")
         raise ConfigDriftError(
-            f"params.yaml is not what conf/ composes to: {shown}.",
+            f"params.yaml is not what conf/ composes to: {_shown(changed, at_most=3)}.",
             hint="Write it again with: tsloop configure",
         )
     write_text_atomic(stamp, digest)
@@ -262,7 +289,7 @@ def _filled(literal: Any, shown: Any) -> Any:
 def _read_yaml(path: Path) -> dict[str, Any]:
     """A mapping; empty where the file is missing or broken, since it is about to be rewritten."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, UnicodeDecodeError, yaml.YAMLError):
         return {}
     return data if isinstance(data, dict) else {}

@@ -14,7 +14,7 @@ from typing import Any
 from tsloop.errors import ConfigError
 from tsloop.project import BASE
 
-__all__ = ["NOTHING_YET", "REVISIONS", "IterationSpec", "Unrolled", "unroll"]
+__all__ = ["NOTHING_YET", "REVISIONS", "IterationSpec", "Unrolled", "base_model_of", "unroll"]
 
 NOTHING_YET = "data/series/manifest.json"
 """What a dependency slot names where there is nothing to depend on yet."""
@@ -44,14 +44,13 @@ class IterationSpec:
 
     name: str
     parent: str = BASE
-    base_model: str = ""
     archived: bool = False
     variants: tuple[str, ...] = ()
     """The variants of an archived iteration, whose entries are gone from the pipeline."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as configuration files hold them."""
-        entry: dict[str, Any] = {"parent": self.parent, "base_model": self.base_model}
+        entry: dict[str, Any] = {"parent": self.parent}
         if self.archived:
             entry |= {"archived": True, "variants": list(self.variants)}
         return entry
@@ -100,6 +99,15 @@ def unroll(
     return unroller.run()
 
 
+def base_model_of(fit: Mapping[str, Any], bases: Mapping[str, Any]) -> str:
+    """What a variant starts from: ``it002/chatts``, or its base (``embedded``, ``base/knn``)."""
+    _, iteration, name = str(fit["parent_model"]).split("/")
+    if iteration != BASE:
+        return f"{iteration}/{name}"
+    detector = bases[name]["detector"] if name in bases else fit["detector"]
+    return str(detector.get("base") or f"{BASE}/{name}")
+
+
 class _Unroller:
     def __init__(
         self,
@@ -122,7 +130,8 @@ class _Unroller:
     def run(self) -> Unrolled:
         self.out.revisions = {key: REVISIONS[key] for key in ("acquire", "prepare")}
         self._bases()
-        self.out.queues[BASE] = self._queue(BASE, leaf=not self._anything_published())
+        # What every first iteration answers: an experiment must not reach the past through it.
+        self.out.queues[BASE] = self._base_queue()
         for name, spec in self.specs.items():
             self.out.iterations[name] = spec.to_dict()
             if spec.archived:
@@ -276,7 +285,10 @@ class _Unroller:
         self.out.queues[name] = self._queue(name, leaf)
         self.out.publications[name] = {
             "parent": spec.parent,
-            "base_model": spec.base_model,
+            "base_model": {
+                variant: base_model_of(self.out.fits[f"{name}-{variant}"], self.out.bases)
+                for variant in self.values["variants"]
+            },
             "revision": REVISIONS["publish"],
         }
 
@@ -304,10 +316,13 @@ class _Unroller:
             return f"models/{parent.name}/{variant}"
         return f"models/{BASE}/{self._base(variant)}"
 
-    def _queue(self, name: str, leaf: bool) -> dict[str, Any]:
-        previous = self.previous.get("queues", {}).get(name)
-        if name == BASE and not leaf and previous is not None:
+    def _base_queue(self) -> dict[str, Any]:
+        previous = self.previous.get("queues", {}).get(BASE)
+        if self._anything_published() and previous is not None:
             return dict(previous)
+        return self._queue(BASE, leaf=not self.specs)
+
+    def _queue(self, name: str, leaf: bool) -> dict[str, Any]:
         return {
             "variant": self._pick("loop.primary", leaf),
             "labels": NOTHING_YET if name == BASE else f"data/snapshots/{name}",

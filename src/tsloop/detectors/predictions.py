@@ -26,7 +26,6 @@ __all__ = [
     "read_all_scores",
     "read_detections",
     "read_scores",
-    "read_series_hashes",
 ]
 
 DETECTIONS = "detections.jsonl"
@@ -100,11 +99,6 @@ class PredictionWriter:
 def read_detections(directory: Path) -> dict[str, Detection]:
     """Detections by series id, in the order of the file."""
     return {row["series_id"]: Detection.from_dict(row) for row in _rows(directory)}
-
-
-def read_series_hashes(directory: Path) -> dict[str, str]:
-    """The content hash that each predicted series had, by series id."""
-    return {row["series_id"]: row["series_sha256"] for row in _rows(directory)}
 
 
 def read_scores(directory: Path, series_id: str) -> npt.NDArray[np.float32] | None:

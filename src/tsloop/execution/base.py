@@ -147,6 +147,10 @@ class Executor(ABC):
     def list(self) -> Sequence[JobInfo]:
         """All jobs that are still remembered, in the order of their submission."""
 
+    @abstractmethod
+    def prune(self, keep: int) -> Sequence[str]:
+        """Forget all finished jobs but the newest ``keep``; returns the forgotten ids."""
+
     def wait(self, job_id: str, timeout_s: float | None = None, poll_s: float = 0.1) -> JobInfo:
         """Block until the job has finished, however it did; a `JobError` after the timeout."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s

@@ -212,7 +212,7 @@ class LocalExecutor(Executor):
             time.sleep(poll_s)
 
     def prune(self, keep: int) -> Sequence[str]:
-        """Forget all finished jobs but the newest ``keep``; returns the forgotten ids."""
+        """See `Executor.prune`."""
         with jobs_lock(self.jobs_dir):
             finished = [r.id for r in list_records(self.jobs_dir) if r.state.finished]
             forgotten = finished[: max(0, len(finished) - max(0, keep))]

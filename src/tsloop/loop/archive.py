@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from tsloop.errors import IterationError
 from tsloop.files import write_text_atomic
 from tsloop.project import Project
 
-__all__ = ["doomed_outputs", "forget_outputs", "half_archived", "tag_iteration", "track_outputs"]
+__all__ = [
+    "Garbage",
+    "find_garbage",
+    "forget_outputs",
+    "half_archived",
+    "tag_iteration",
+    "track_outputs",
+]
 
 _IN_GIT = ("reports/metrics/", "reports/curves/", "reports/plots/", "registry/")
 _REPRODUCED_FROM = (
@@ -56,25 +64,56 @@ def track_outputs(project: Project, name: str) -> None:
     _drop_stages(project, lock, name)
 
 
-def doomed_outputs(
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What garbage collection may take, and why the rest of what is old stays."""
+
+    doomed: Mapping[str, tuple[Path, ...]]
+    """Iteration → directories of weights, predictions and datasets that are there."""
+    kept: Mapping[str, str]
+    """Iteration older than the newest ones → why it keeps its weights."""
+
+    @property
+    def directories(self) -> list[Path]:
+        """All that goes, oldest iteration first."""
+        return [directory for found in self.doomed.values() for directory in found]
+
+    @property
+    def size(self) -> int:
+        """Bytes of what goes, in the work tree."""
+        files = (file for place in self.directories for file in place.rglob("*"))
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def find_garbage(
     project: Project,
     iterations: Mapping[str, IterationSpec],
     keep: int,
-    protected: Collection[str],
-) -> dict[str, list[Path]]:
-    """Weights, predictions and datasets that garbage collection may take, by iteration.
+    protected: Mapping[str, str],
+) -> Garbage:
+    """Weights, predictions and datasets of all but the newest ``keep`` iterations.
 
-    The newest ``keep`` archived iterations, parents of live ones and ``protected`` stay.
+    Live iterations, parents of live ones and ``protected`` (iteration → why) stay.
     """
-    archived = [name for name, spec in iterations.items() if spec.archived]
-    parents = {spec.parent for spec in iterations.values() if not spec.archived}
-    staying = {*(archived[-keep:] if keep else ()), *parents, *protected}
-    doomed = {}
-    for name in archived:
-        if name not in staying:
-            directories = (project.root / place / name for place in _WEIGHTS)
-            doomed[name] = [directory for directory in directories if directory.exists()]
-    return doomed
+    if keep < 0:
+        raise IterationError(f"keep is {keep}.", hint="It must be 0 or more.")
+    children = {
+        name: [c for c, spec in iterations.items() if spec.parent == name and not spec.archived]
+        for name in iterations
+    }
+    doomed: dict[str, tuple[Path, ...]] = {}
+    kept: dict[str, str] = {}
+    for name in list(iterations)[: max(0, len(iterations) - keep)]:
+        if name in protected:
+            kept[name] = protected[name]
+        elif children[name]:
+            kept[name] = f"{', '.join(children[name])} builds on it and is live"
+        elif not iterations[name].archived:
+            kept[name] = "it is live, so `dvc repro` would make it again"
+        else:
+            places = [project.root / place / name for place in _WEIGHTS]
+            doomed[name] = tuple(place for place in places if place.exists())
+    return Garbage({name: found for name, found in doomed.items() if found}, kept)
 
 
 def forget_outputs(project: Project, name: str, *, weights_only: bool = False) -> None:
@@ -105,6 +144,8 @@ def forget_outputs(project: Project, name: str, *, weights_only: bool = False) -
         project.registry(name),
         project.root / "reports" / "metrics" / f"{name}.json",
         project.root / "reports" / "curves" / f"{name}.csv",
+        *(project.local / "failures").glob(f"*@{name}.json"),
+        *(project.local / "failures").glob(f"*@{name}-*.json"),
     ):
         file.unlink(missing_ok=True)
 

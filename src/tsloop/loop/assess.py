@@ -20,7 +20,7 @@ from tsloop.loop.gate import GateConfig, Verdict, evaluate_gate
 from tsloop.series.store import SeriesStore
 from tsloop.series.types import Series
 
-__all__ = ["Assessment", "assess", "read_assessment"]
+__all__ = ["Assessment", "assess"]
 
 SCHEMA = "tsloop.scorecard/1"
 
@@ -92,23 +92,6 @@ def assess(
             incumbent = result.parents.get(name)
             result.verdicts[name] = evaluate_gate(own, incumbent, gate, baselines=result.baselines)
     return result
-
-
-def read_assessment(data: Mapping[str, Any]) -> Assessment:
-    """The inverse of `Assessment.to_dict` (without curves)."""
-    if data.get("schema") != SCHEMA:
-        raise EvaluationError(f"Scorecard schema {data.get('schema')!r} is not {SCHEMA!r}.")
-
-    def cards(key: str) -> dict[str, Scorecard]:
-        return {name: Scorecard.from_dict(card) for name, card in data.get(key, {}).items()}
-
-    return Assessment(
-        dict(data["gold"]),
-        cards("variants"),
-        cards("parents"),
-        cards("baselines"),
-        {name: Verdict.from_dict(v) for name, v in data.get("verdicts", {}).items()},
-    )
 
 
 def _describe_gold(gold: GoldSet) -> dict[str, Any]:

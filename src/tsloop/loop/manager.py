@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,31 +20,44 @@ from typing import TYPE_CHECKING, Any
 from tsloop.config.params import (
     check_drift,
     configure,
+    preview,
     read_iterations,
     read_params,
     write_iterations,
 )
-from tsloop.config.pipeline import IterationSpec
+from tsloop.config.pipeline import IterationSpec, base_model_of
 from tsloop.errors import IterationError, IterationNotFoundError
 from tsloop.files import read_json
 from tsloop.loop.archive import (
-    doomed_outputs,
+    Garbage,
+    find_garbage,
     forget_outputs,
     half_archived,
     tag_iteration,
     track_outputs,
 )
-from tsloop.loop.facts import gather_facts
-from tsloop.loop.states import State, check_transition, derive_state
+from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
+from tsloop.loop.states import State, check_transition, derive_state, missing_for
 from tsloop.project import BASE, Project
 
 if TYPE_CHECKING:
     from tsloop.loop.inference import Reading
     from tsloop.series.validate import Repair
 
-__all__ = ["Iteration", "IterationManager", "Metrics", "Result", "TrainConfig", "dvc_environment"]
+__all__ = [
+    "CACHE_SCOPE",
+    "Iteration",
+    "IterationManager",
+    "Metrics",
+    "Result",
+    "TrainConfig",
+    "dvc_environment",
+]
 
 _NAME = re.compile(r"it\d{3,}")
+
+CACHE_SCOPE = ("--workspace", "--all-branches", "--all-experiments")
+"""What `dvc gc` keeps: not the tags of archived iterations, which reproduce by running again."""
 
 Metrics = dict[str, dict[str, float]]
 """Variant → metric → value, as `dvc metrics show` prints it."""
@@ -57,6 +70,7 @@ class Iteration:
     name: str
     parent: str
     base_model: str
+    """What its primary variant was fine-tuned from: ``it002/chatts``, or the base: ``embedded``."""
     state: State
     failure: str = ""
     archived: bool = False
@@ -90,7 +104,8 @@ class IterationManager:
 
     def list_iterations(self) -> list[Iteration]:
         """All iterations, oldest first."""
-        return [self._describe(spec) for spec in read_iterations(self.project).values()]
+        view = ProjectView(self.project)
+        return [self._describe(spec, view) for spec in view.specs.values()]
 
     def show(self, iteration_id: str) -> Iteration:
         """One iteration, also an archived one."""
@@ -102,31 +117,40 @@ class IterationManager:
         Without a name it is numbered; without a base model it builds on the newest iteration.
         Iterations that others build on keep their configuration from now on.
         """
-        iterations = read_iterations(self.project)
-        name = name or self._next_name(iterations)
-        if not _NAME.fullmatch(name):
-            raise IterationError(f"{name!r} is not an iteration name; use it001, it002, …")
-        if name in iterations:
-            raise IterationError(
-                f"Iteration {name} exists already.", hint="Leave the name out to get the next one."
-            )
-        parent = base_model or next(reversed(iterations), BASE)
-        if parent != BASE and parent not in iterations:
-            raise IterationNotFoundError(
-                f"Base model {parent!r} is no iteration of this project; it has "
-                f"{[*iterations] or 'none'}.",
-                hint=f"Name an iteration, or {BASE!r}.",
-            )
-        with self._changing(f"create {name}"):
+        with self._changing(f"create {name or 'an iteration'}"):
+            iterations = read_iterations(self.project)
+            name = name or self._next_name(iterations)
+            if not _NAME.fullmatch(name):
+                raise IterationError(f"{name!r} is not an iteration name; use it001, it002, …")
+            if name in iterations:
+                raise IterationError(
+                    f"Iteration {name} exists already.",
+                    hint="Leave the name out to get the next one.",
+                )
+            parent = base_model or next(reversed(iterations), BASE)
+            if parent != BASE and parent not in iterations:
+                raise IterationNotFoundError(
+                    f"Base model {parent!r} is no iteration of this project; it has "
+                    f"{[*iterations] or 'none'}.",
+                    hint=f"Name an iteration, or {BASE!r}.",
+                )
             self._change({**iterations, name: IterationSpec(name, parent)})
         return self.show(name)
 
     def delete(self, iteration_id: str) -> None:
         """Remove a leaf that is neither champion nor challenger; its human journal stays."""
+        with self._changing(f"delete {iteration_id}"):
+            self._check_deletable(iteration_id)
+            iterations = read_iterations(self.project)
+            del iterations[iteration_id]
+            forget_outputs(self.project, iteration_id)
+            self._change(iterations)
+
+    def _check_deletable(self, iteration_id: str) -> None:
         from tsloop.tracking.promotions import current_challenger, current_champion
 
-        iterations = read_iterations(self.project)
         self._spec(iteration_id)
+        iterations = read_iterations(self.project)
         children = [name for name, spec in iterations.items() if spec.parent == iteration_id]
         if children:
             raise IterationError(f"{iteration_id} cannot go: {', '.join(children)} build on it.")
@@ -146,31 +170,16 @@ class IterationManager:
                 raise IterationError(
                     f"{iteration_id} cannot go: {holder} is the {role}.", hint=hint
                 )
-        remaining = {name: spec for name, spec in iterations.items() if name != iteration_id}
-        with self._changing(f"delete {iteration_id}"):
-            forget_outputs(self.project, iteration_id)
-            self._change(remaining)
 
     def archive(self, keep: int | None = None) -> list[str]:
         """Take all but the newest ``keep`` iterations out of the DVC graph; returns their names.
 
         Their outputs stay tracked (``archive/<it>.dvc``), and a git tag reproduces them.
         """
-        iterations = read_iterations(self.project)
-        params = read_params(self.project)
-        live = [name for name, spec in iterations.items() if not spec.archived]
-        count = params["loop"]["live_iterations"] if keep is None else keep
-        if count < 1:
-            raise IterationError(f"keep is {count}; at least one iteration must stay live.")
-        old = live[:-count]
-        for name in old:
-            if not self.project.registry(name).exists():
-                raise IterationError(
-                    f"{name} is not published, so there is nothing to archive yet.",
-                    hint="Run `dvc repro` first.",
-                )
         with self._changing("archive"):
-            for name in old:
+            iterations = read_iterations(self.project)
+            params = read_params(self.project)
+            for name in self._old(iterations, params, keep):
                 tag_iteration(self.project, name)
                 fits = [fit for fit in params["fits"].values() if fit["iteration"] == name]
                 variants = tuple(fit["variant"] for fit in fits)
@@ -182,6 +191,22 @@ class IterationManager:
             for name in done:
                 track_outputs(self.project, name)
         return done
+
+    def _old(
+        self, iterations: Mapping[str, IterationSpec], params: Mapping[str, Any], keep: int | None
+    ) -> list[str]:
+        """The live iterations but the newest ``keep``, all of which must be published."""
+        live = [name for name, spec in iterations.items() if not spec.archived]
+        count = params["loop"]["live_iterations"] if keep is None else keep
+        if count < 1:
+            raise IterationError(f"keep is {count}; at least one iteration must stay live.")
+        for name in live[:-count]:
+            if not self.project.registry(name).exists():
+                raise IterationError(
+                    f"{name} is not published, so there is nothing to archive yet.",
+                    hint="Run `dvc repro` first.",
+                )
+        return live[:-count]
 
     def prepare_training_data(self, iteration_id: str) -> Path:
         """Bring snapshot and dataset up to date; returns the dataset's directory."""
@@ -196,19 +221,16 @@ class IterationManager:
 
         settings = config or TrainConfig()
         self._open(iteration_id)
-        current = self.show(iteration_id).state
-        if settings.overrides:
-            with self._changing(f"configure {iteration_id}"):
-                changed = configure(self.project, settings.overrides)
-            if any(line.startswith(f"fits.{iteration_id}-") for line in changed):
-                current = State.DATA_READY  # what was trained before no longer counts
-        check_transition(current, State.TRAINING, "training reads the labels of the iteration")
+        with self._changing(f"configure {iteration_id} for training"):
+            self._check_trainable(iteration_id, settings)
+            if settings.overrides:
+                configure(self.project, settings.overrides)
         params = read_params(self.project)
-        variants = settings.variants or tuple(
-            entry["variant"]
-            for entry in params["fits"].values()
-            if entry["iteration"] == iteration_id
-        )
+        fits = [fit for fit in params["fits"].values() if fit["iteration"] == iteration_id]
+        known = tuple(fit["variant"] for fit in fits)
+        variants = settings.variants or known
+        if not set(variants) <= set(known):
+            raise IterationError(f"{iteration_id} has the variants {[*known]}, not {[*variants]}.")
         targets = [f"fit@{iteration_id}-{variant}" for variant in variants]
         executor = build_executor(self.project.root, section(params, "executor"))
         return executor.submit(
@@ -217,6 +239,23 @@ class IterationManager:
             cwd=self.project.root,
             env=dvc_environment(),
             key=f"train {iteration_id}",
+        )
+
+    def _check_trainable(self, iteration_id: str, settings: TrainConfig) -> None:
+        """Before anything is stored: a refusal must leave the project as it was."""
+        facts = gather_facts(self.project, self._spec(iteration_id))
+        current, _ = derive_state(facts)
+        changed = preview(self.project, settings.overrides) if settings.overrides else []
+        if facts.has_data and any(
+            line.startswith((f"fits.{iteration_id}-", f"datasets.{iteration_id}."))
+            for line in changed
+        ):
+            current = State.DATA_READY  # what was trained before will no longer count
+        check_transition(
+            current,
+            State.TRAINING,
+            "training reads the labels of the iteration",
+            missing=missing_for(State.TRAINING, facts),
         )
 
     def run_inference(
@@ -255,29 +294,65 @@ class IterationManager:
     def get_iteration_metrics(self, iteration_id: str) -> Metrics:
         """Metrics on gold per variant; empty where the iteration was not evaluated yet."""
         self._spec(iteration_id)
-        path = self.project.root / "reports" / "metrics" / f"{iteration_id}.json"
-        metrics: Metrics = read_json(path) if path.exists() else {}
-        return metrics
+        return self._metrics(iteration_id)
+
+    def find_garbage(self, keep: int) -> Garbage:
+        """What `collect_garbage` would delete, and why older iterations keep what they have."""
+        from tsloop.tracking.promotions import current_challenger, current_champion, ever_champion
+
+        root = self.project.root
+        protected = dict.fromkeys(ever_champion(root), "it was champion")
+        for key, why in (
+            (current_challenger(root), "it has the challenger"),
+            (current_champion(root), "it has the champion"),
+        ):
+            if key:
+                protected[key.partition("/")[0]] = why
+        return find_garbage(self.project, read_iterations(self.project), keep, protected)
 
     def collect_garbage(self, keep: int, *, dry_run: bool = False) -> list[str]:
-        """Delete weights and predictions of archived iterations but the newest ``keep`` of them.
+        """Delete weights, predictions and datasets of archived iterations but the newest ``keep``.
 
-        Labels, snapshots, reports, every iteration that was ever champion, and parents of live
-        iterations stay.
+        ``keep`` counts all iterations, live ones too. Labels, snapshots and reports stay, and so
+        does every iteration that is live, that a live one builds on, that has the challenger or
+        was ever champion. DVC's cache is left alone: see `collect_cache`.
         """
-        from tsloop.tracking.promotions import ever_champion
+        if dry_run:
+            return self._relative(self.find_garbage(keep))
+        with self._changing("gc"):
+            garbage = self.find_garbage(keep)
+            for name, directories in garbage.doomed.items():
+                forget_outputs(self.project, name, weights_only=True)
+                for directory in directories:
+                    shutil.rmtree(directory)
+        return self._relative(garbage)
 
-        iterations = read_iterations(self.project)
-        doomed = doomed_outputs(
-            self.project, iterations, keep, protected=ever_champion(self.project.root)
+    def collect_cache(self) -> None:
+        """Let DVC drop from its cache what no branch, experiment or present file refers to.
+
+        Refused while the change of `collect_garbage` is not committed: the last commit would
+        still refer to what is to go.
+        """
+        from tsloop.execution.guard import project_lock
+
+        what = ("dvc.lock", "archive")
+        done = subprocess.run(
+            ["git", "status", "--porcelain", "--", *what],
+            cwd=self.project.root,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        if not dry_run:
-            with self._changing("gc"):
-                for name, directories in doomed.items():
-                    forget_outputs(self.project, name, weights_only=True)
-                    for directory in directories:
-                        shutil.rmtree(directory)
-        return [self.project.relative(path) for paths in doomed.values() for path in paths]
+        if done.returncode or done.stdout.strip():
+            raise IterationError(
+                "dvc.lock or archive/ is not committed, so the cache is still referred to.",
+                hint="Commit, then run: tsloop gc --keep N --cache",
+            )
+        with project_lock(self.project.root, "dvc gc"):
+            self._dvc("gc", *CACHE_SCOPE, "--force")
+
+    def _relative(self, garbage: Garbage) -> list[str]:
+        return [self.project.relative(path) for path in garbage.directories]
 
     def repro(self, targets: Sequence[str] = ()) -> None:
         """`dvc repro` in the foreground, under the project lock."""
@@ -286,30 +361,46 @@ class IterationManager:
     def _repro(self, targets: Sequence[str]) -> None:
         from tsloop.execution.guard import project_lock
 
-        what = " ".join(["dvc repro", *targets])
-        with project_lock(self.project.root, what):
-            done = subprocess.run(
-                [sys.executable, "-m", "dvc", "repro", *targets],
-                cwd=self.project.root,
-                env=dvc_environment(),
-                check=False,
-            )
+        with project_lock(self.project.root, " ".join(["dvc repro", *targets])):
+            self._dvc("repro", *targets)
+
+    def _dvc(self, *arguments: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.project.root,
+            env=dvc_environment(),
+            check=False,
+        )
         if done.returncode:
             raise IterationError(
-                f"{what} ended with exit code {done.returncode}.",
-                hint="The stage's own message is above; after mending it run `dvc repro` again.",
+                f"{' '.join(['dvc', *arguments])} ended with exit code {done.returncode}.",
+                hint="Its own message is above; after mending what it names, run it again.",
             )
 
-    def _describe(self, spec: IterationSpec) -> Iteration:
-        state, failure = derive_state(gather_facts(self.project, spec))
+    def _metrics(self, iteration_id: str) -> Metrics:
+        path = self.project.root / "reports" / "metrics" / f"{iteration_id}.json"
+        metrics: Metrics = read_json(path) if path.exists() else {}
+        return metrics
+
+    def _base_model(self, name: str, params: Mapping[str, Any]) -> str:
+        record = self.project.registry(name)
+        if name not in params["evaluations"] and record.exists():  # archived
+            params = {"bases": {}, **read_json(record)["config"]}
+        primary = params.get("evaluations", {}).get(name, {}).get("primary")
+        fit = params.get("fits", {}).get(f"{name}-{primary}")
+        return base_model_of(fit, params["bases"]) if fit else ""
+
+    def _describe(self, spec: IterationSpec, view: ProjectView | None = None) -> Iteration:
+        view = view or ProjectView(self.project)
+        state, failure = derive_state(gather_facts(self.project, spec, view))
         return Iteration(
             spec.name,
             spec.parent,
-            spec.base_model,
+            self._base_model(spec.name, view.params),
             state,
             failure or "",
             spec.archived,
-            self.get_iteration_metrics(spec.name),
+            self._metrics(spec.name),
         )
 
     def _spec(self, iteration_id: str) -> IterationSpec:
@@ -333,9 +424,11 @@ class IterationManager:
     def _open(self, iteration_id: str) -> None:
         """Let the stages of an iteration exist whose labels people have made meanwhile."""
         self._live(iteration_id)
-        if iteration_id in read_params(self.project)["datasets"]:
+        view = ProjectView(self.project)
+        waiting = new_labels_wait(view, iteration_id)
+        if iteration_id in view.params["datasets"] and not waiting:
             return
-        if not self.project.labels(iteration_id).exists():
+        if not waiting:
             raise IterationError(
                 f"{iteration_id} has no labels yet: data/labels/{iteration_id}.jsonl is missing.",
                 hint="Label its series first.",
@@ -346,9 +439,9 @@ class IterationManager:
     @contextlib.contextmanager
     def _changing(self, what: str) -> Iterator[None]:
         """Nobody else runs or changes the project, and ``params.yaml`` is as ``conf/`` says."""
-        from tsloop.execution.guard import project_lock
+        from tsloop.execution.dvc_lock import exclusive_project
 
-        with project_lock(self.project.root, what):
+        with exclusive_project(self.project.root, what):
             check_drift(self.project)
             yield
 

@@ -96,9 +96,11 @@ class IterationFacts:
     models_done: int = 0
     models_total: int = 0
     fit_job_running: bool = False
+    """A job or a plain `dvc repro` fits its models, or a training job waits for its turn."""
     predictions_done: int = 0
     predictions_total: int = 0
     predict_job_running: bool = False
+    """Some run of DVC makes its predictions."""
     report: bool = False
     """It was evaluated."""
     published: bool = False
@@ -139,14 +141,15 @@ class IterationFacts:
 def derive_state(facts: IterationFacts) -> tuple[State, str | None]:
     """The state, and why the last attempt to get further failed (``None`` where none did).
 
-    A running job decides first; it also means that an earlier failure is being mended. Labels that
-    are open again take the iteration back to Annotating, whatever was made of the older ones.
+    What runs decides first; it also means that an earlier failure is being mended. It is Inferring
+    only once every variant has its model: until then more training follows. Labels that are open
+    again take the iteration back to Annotating, whatever was made of the older ones.
     """
     if not facts.created:
         raise IterationError("The iteration is not configured, so it has no state.")
     if facts.fit_job_running or facts.predict_job_running:
-        # One job may do both: what it has done already tells what it does now.
-        return (State.INFERRING if facts.has_models else State.TRAINING), None
+        inferring = facts.predict_job_running and facts.has_models
+        return (State.INFERRING if inferring else State.TRAINING), None
     return _state_at_rest(facts), facts.failure or None
 
 
@@ -168,7 +171,7 @@ def _missing_to_complete(facts: IterationFacts) -> str:
     if not facts.published:
         return "it is not published yet (run `dvc repro`)"
     if facts.review_open:
-        return "its review is still open (run `tsloop review`)"
+        return "its review is still open"
     if facts.min_event_f1 is None:
         return "gate.min_event_f1 is not set, so nobody knows when it is good enough"
     if facts.event_f1 is None or math.isnan(facts.event_f1):
@@ -189,15 +192,18 @@ def missing_for(target: State, facts: IterationFacts) -> str:
     """
     if target is State.DATA_READY:
         if not (facts.journal_exists and facts.labels_done):
-            return "its labels are not complete (run `tsloop review`)"
+            return (
+                "its labels are not complete (write data/labels/<it>.jsonl, see docs/labels.md; "
+                "simulated ones come with `dvc repro`)"
+            )
         return "" if facts.has_data else "its dataset is not built (run `dvc repro`)"
     if target is State.TRAINING:
         if facts.fit_job_running:
-            return "a training job is running already (see `tsloop jobs list`)"
+            return "it is being trained already (see `tsloop jobs list`)"
         return missing_for(State.DATA_READY, facts)
     if target in (State.TRAINED, State.INFERRING):
         if target is State.INFERRING and facts.predict_job_running:
-            return "an inference job is running already (see `tsloop jobs list`)"
+            return "its predictions are being made already"
         if facts.has_models:
             return ""
         return f"{facts.models_done} of {facts.models_total} models are trained"

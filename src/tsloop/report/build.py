@@ -6,13 +6,10 @@ light and dark colours, and a print layout. The same data gives the same bytes.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tsloop.errors import ConfigError
-from tsloop.files import write_text_atomic
 from tsloop.report.data import ReportData
 from tsloop.report.figures import blocks, chain, config_text
 from tsloop.report.sections import (
@@ -37,15 +34,10 @@ from tsloop.report.tables import (
 from tsloop.report.verdicts import headline_variant, statement
 from tsloop.report.vocabulary import METRICS
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report"]
 
 MAX_BARS = 40
 """A chart of more groups than this shows the first ones; the table has them all."""
-
-
-def write_report(data: ReportData, path: Path, *, language: str = "en") -> None:
-    """Write the page in one step; see `render_report`."""
-    write_text_atomic(path, render_report(data, language=language))
 
 
 def render_report(data: ReportData, *, language: str = "en") -> str:

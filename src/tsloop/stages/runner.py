@@ -21,6 +21,7 @@ import psutil
 from tsloop.config.params import check_drift, read_params
 from tsloop.config.schema import PIPELINE_KEYS, resolve_environment
 from tsloop.errors import AnnotationError, ConfigError, TsloopError
+from tsloop.execution.failures import forget_failure, record_failure
 from tsloop.execution.guard import die_with_parent
 from tsloop.execution.progress import stage_progress
 from tsloop.files import dump_json, sha256_file
@@ -92,13 +93,14 @@ def run_stage(name: str, stage: Stage, argv: list[str] | None = None) -> int:
     work_offline()
     started = time.monotonic()
     key = arguments[0] if arguments else ""
+    full_name = f"{name}@{key}" if key else name
     try:
         die_with_parent()
         project = find_project()
-        with contextlib.chdir(project.root):
+        with contextlib.chdir(project.root), _remembered(project, full_name):
             params = check_drift(project)
             _remove_leftovers(project)
-            with stage_progress(f"{name}@{key}" if key else name) as progress:
+            with stage_progress(full_name) as progress:
                 figures = stage(StageContext(project, params, key, progress))
             _check_settings(project, params, key)
     except (TsloopError, OSError) as error:
@@ -107,6 +109,18 @@ def run_stage(name: str, stage: Stage, argv: list[str] | None = None) -> int:
     seconds = round(time.monotonic() - started, 2)
     sys.stdout.write(dump_json({"stage": name, "key": key, "seconds": seconds, **figures}) + "\n")
     return 0
+
+
+@contextlib.contextmanager
+def _remembered(project: Project, stage: str) -> Iterator[None]:
+    """Leave a record of a failure, for `tsloop status`; success takes it back."""
+    try:
+        yield
+    except Exception as error:
+        expected = isinstance(error, TsloopError | OSError)
+        record_failure(project.root, stage, str(error) if expected else repr(error))
+        raise
+    forget_failure(project.root, stage)
 
 
 def _check_settings(project: Project, params: Mapping[str, Any], key: str) -> None:
