@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from tsloop.intervals import Interval, Status
+from tsloop.intervals import Detection, Interval, Status
 from tsloop.labels import LabelSet
 from tsloop.lenient import CutDict, CutList, Fragment, read_fragments
 
@@ -66,6 +66,15 @@ class ParsedAnswer:
     def trusted(self) -> bool:
         """Whether the answer may be accepted or exported without a person looking at it."""
         return self.status is not Status.FAILED and not _UNTRUSTED.intersection(self.flags)
+
+    def to_detection(self) -> Detection:
+        """The three-valued result, with the begin of the raw text as the reason of a failure."""
+        if self.status is Status.FAILED:
+            why = ", ".join(self.flags) or "no usable answer"
+            return Detection.failed(
+                f"The model's answer could not be read ({why}): {self.raw!r:.200}"
+            )
+        return Detection.of(self.intervals)
 
 
 def parse_answer(text: str, n_rows: int, label_set: LabelSet) -> ParsedAnswer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 import yaml
 
@@ -50,21 +48,18 @@ def test_the_first_queue_follows_while_there_is_no_iteration(fresh: Project) -> 
     assert not read_iterations(fresh)
 
 
-def test_an_experiment_logs_what_it_changes(
-    fresh: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_experiment_says_what_it_changes(
+    fresh: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     params = render(fresh, ["sampler.budget=30"])
     fresh.params.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     monkeypatch.setenv("DVC_EXP_NAME", "wide-queue")
-    with caplog.at_level(logging.WARNING):
-        assert check_drift(fresh) == params
-    (record,) = caplog.records
-    assert "differs from conf/" in record.getMessage()
-    assert "sampler.budget: 5 → 30" in record.getMessage()
+    assert check_drift(fresh) == params
+    assert "experiment: sampler.budget: 5 → 30" in capsys.readouterr().err
     configure(fresh)
-    caplog.clear()
+    capsys.readouterr()
     check_drift(fresh)
-    assert caplog.records == [], "an experiment without changes of its own"
+    assert capsys.readouterr().err == "", "an experiment without changes of its own"
     fresh.params.write_text(yaml.safe_dump({**params, "surprise": 1}), encoding="utf-8")
     with pytest.raises(ConfigError, match="surprise"):
         check_drift(fresh)

@@ -78,10 +78,12 @@ def test_statements_on_the_whole_series_are_kept_apart() -> None:
     assert len(answer.intervals) == 1
 
 
-def test_answers_are_three_valued() -> None:
-    assert parse_answer("[]", 9, LABELS).status is Status.NONE
-    assert parse_answer("[[1,2]]", 9, LABELS).status is Status.OK
-    assert parse_answer("Sorry!", 9, LABELS).status is Status.FAILED
+def test_detections_are_three_valued() -> None:
+    assert parse_answer("[]", 9, LABELS).to_detection().status is Status.NONE
+    assert parse_answer("[[1,2]]", 9, LABELS).to_detection().status is Status.OK
+    failed = parse_answer("Sorry!", 9, LABELS).to_detection()
+    assert failed.status is Status.FAILED
+    assert "Sorry!" in failed.reason
 
 
 fragments = st.sampled_from(
@@ -120,6 +122,7 @@ def test_nothing_makes_it_raise_or_leave_the_rows(text: str, n_rows: int) -> Non
     assert (answer.status is Status.OK) == bool(answer.intervals)
     assert all(0 <= i.start <= i.end < n_rows for i in answer.intervals)
     assert set(answer.flags) <= set(FLAGS)
+    answer.to_detection()
     render_answer(answer.intervals, LABELS).encode("utf-8")
 
 

@@ -221,6 +221,11 @@ def _tell_experiment(project: Project, params: Mapping[str, Any]) -> None:
     write_text_atomic(stamp, digest)
 
 
+def _shown(lines: Sequence[str], *, at_most: int) -> str:
+    more = f"; and {len(lines) - at_most} more" if len(lines) > at_most else ""
+    return "; ".join(lines[:at_most]) + more
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One line per key that differs: ``finetune.rank: 8 → 16``."""
     left, right = dict(_flatten(old)), dict(_flatten(new))

@@ -116,14 +116,13 @@ def reading(
 def _project_settings(project: Project) -> tuple[dict[str, Any], dict[str, Any]]:
     from tsloop.config.params import read_params
     from tsloop.config.schema import resolve_environment, section
-    from tsloop.typed import to_mapping
 
     params = read_params(project)
     found: Mapping[str, Any] = params.get("source") or {}
     source: dict[str, Any] = {}
     if found.get("kind") == "folder":
         source = {key: found[key] for key in _FORMAT if key in found}
-    return resolve_environment(source, "source"), to_mapping(section(params, "prepare"))
+    return resolve_environment(source, "source"), dataclasses.asdict(section(params, "prepare"))
 
 
 def _value(cls: type[Any], name: str, text: str) -> Any:
