@@ -10,6 +10,7 @@ from tsloop.cli.tables import iterations_table, show
 from tsloop.config.params import check_drift, read_params
 from tsloop.errors import ConfigDriftError
 from tsloop.loop.manager import IterationManager
+from tsloop.loop.source_news import source_news
 from tsloop.loop.states import State
 from tsloop.project import Project
 
@@ -25,6 +26,8 @@ def show_status(project: Project) -> None:
         check_drift(project)
     except ConfigDriftError as drift:
         typer.echo(f"Attention: {drift}")
+    if news := source_news(project):
+        typer.echo(f"Attention: {news}")
     iterations = IterationManager(project).list_iterations()
     show(iterations_table(iterations))
     typer.echo(f"Champion: {current_champion(project.root) or 'none yet'}")
