@@ -85,6 +85,7 @@ def configure(
     from tsloop.config.params import configure as write_params
     from tsloop.config.show import describe_choices
     from tsloop.execution.dvc_lock import exclusive_project
+    from tsloop.loop.source_news import source_news
     from tsloop.project import find_project
 
     project = find_project()
@@ -98,6 +99,8 @@ def configure(
     if len(changed) > 40:
         typer.echo(f"  … and {len(changed) - 40} more")
     typer.echo(f"params.yaml: {len(changed)} values changed." if changed else "Nothing changed.")
+    if news := source_news(project):
+        typer.echo(f"Attention: {news}", err=True)
 
 
 @app.command()
@@ -117,9 +120,13 @@ def repro(
 ) -> None:
     """`dvc repro` with this environment, one at a time per project."""
     from tsloop.loop.manager import IterationManager
+    from tsloop.loop.source_news import source_news
     from tsloop.project import find_project
 
-    IterationManager(find_project()).repro(targets or [])
+    project = find_project()
+    if not targets and (news := source_news(project)):
+        typer.echo(f"Attention: {news}", err=True)
+    IterationManager(project).repro(targets or [])
 
 
 @app.command()

@@ -11,6 +11,7 @@ from tsloop.config.params import check_drift
 from tsloop.errors import ConfigDriftError
 from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
 from tsloop.loop.manager import IterationManager
+from tsloop.loop.source_news import source_news
 from tsloop.loop.states import State
 from tsloop.project import Project
 
@@ -26,6 +27,8 @@ def show_status(project: Project) -> None:
         check_drift(project)
     except ConfigDriftError as drift:
         typer.echo(f"Attention: {drift}")
+    if news := source_news(project):
+        typer.echo(f"Attention: {news}")
     iterations = IterationManager(project).list_iterations()
     show(iterations_table(iterations))
     typer.echo(f"Champion: {current_champion(project.root) or 'none yet'}")

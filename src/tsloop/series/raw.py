@@ -8,7 +8,7 @@ the same bytes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -116,10 +116,14 @@ _NAMES = ("timestamp_column", "value_column")
 
 
 class RawWriter(contextlib.AbstractContextManager["RawWriter"]):
-    """Fills ``data/raw``; the directory appears complete, or not at all."""
+    """Fills ``data/raw``; the directory appears complete, or not at all.
 
-    def __init__(self, directory: Path) -> None:
+    ``inputs`` are the files that the series come from, each with a mark of its content.
+    """
+
+    def __init__(self, directory: Path, inputs: Mapping[str, str] | None = None) -> None:
         self._directory = directory
+        self._inputs = dict(inputs or {})
         self._entries: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
@@ -135,7 +139,10 @@ class RawWriter(contextlib.AbstractContextManager["RawWriter"]):
         with fresh_dir(self._directory) as temporary:
             (temporary / "series").mkdir()
             yield temporary
-            write_json(temporary / "manifest.json", {"schema": SCHEMA, "series": self._entries})
+            manifest: dict[str, Any] = {"schema": SCHEMA, "series": self._entries}
+            if self._inputs:
+                manifest["inputs"] = self._inputs
+            write_json(temporary / "manifest.json", manifest)
 
     def add(self, raw: RawSeries) -> None:
         """Write one series; an id may come only once."""
@@ -159,10 +166,16 @@ class RawWriter(contextlib.AbstractContextManager["RawWriter"]):
 
 
 class RawStore:
-    """Reads ``data/raw``."""
+    """Reads ``data/raw``; ``inputs`` are the files it was read from, where its source has some."""
 
-    def __init__(self, directory: Path, entries: dict[str, dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        entries: dict[str, dict[str, Any]],
+        inputs: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
+        self.inputs = dict(inputs or {})
         self._entries = dict(sorted(entries.items()))
 
     @classmethod
@@ -174,7 +187,7 @@ class RawStore:
         manifest = read_json(path)
         if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
             raise SeriesError(f"{path} is not of schema {SCHEMA}.", hint="Run the acquire stage.")
-        return cls(directory, manifest["series"])
+        return cls(directory, manifest["series"], manifest.get("inputs"))
 
     def ids(self) -> list[str]:
         """All ids, sorted."""

@@ -59,7 +59,7 @@ def acquire(
             f"The {source.kind} source has no series.", hint="Widen its filters, or check its path."
         )
     figures = {"n_series": len(names), "n_rows": 0, "n_with_truth": 0, "n_events": 0}
-    with RawWriter(out_dir) as writer:
+    with RawWriter(out_dir, inputs=source.inputs()) as writer:
         for done, name in enumerate(names):
             if progress is not None:
                 progress(done, len(names), name)

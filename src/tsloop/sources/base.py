@@ -33,3 +33,11 @@ class Source(ABC):
     @abstractmethod
     def read(self, name: str) -> RawSeries:
         """The series of that id."""
+
+    def inputs(self) -> dict[str, str]:
+        """The files that the series come from, with a mark of their content, and nothing else.
+
+        It tells whether acquiring again would give something else although the settings are the
+        same. It is cheap, the same on every machine, and empty where there are no such files.
+        """
+        return {}

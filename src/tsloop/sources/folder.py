@@ -29,87 +29,33 @@ Another key than ``role`` may hold the roles (``source.protocol``); series witho
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tsloop.errors import ConfigError, SourceError
-from tsloop.series.policies import EPOCH_UNITS, check_choice
+from tsloop.errors import SourceError
 from tsloop.series.raw import RawSeries
 from tsloop.series.types import Role
 from tsloop.sources._csv import CsvFormat, is_text, read_csv, read_header, refuse_newlines
+from tsloop.sources._files import (
+    SUFFIXES,
+    holds_series,
+    is_parquet,
+    mark,
+    read_parquet,
+    series_files,
+    stem,
+)
+from tsloop.sources._folder_config import FolderConfig
 from tsloop.sources._manifest import ROLES, STATED, Entry, read_manifest
 from tsloop.sources.base import Source
 
-__all__ = ["FolderConfig", "FolderSource"]
+__all__ = ["MANIFEST", "FolderConfig", "FolderSource"]
 
-_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+MANIFEST = "manifest.json"
 _TIME_NAMES = ("timestamp", "time", "date", "datetime", "ts", "时间", "时间戳", "日期")
-
-
-@dataclass(frozen=True)
-class FolderConfig:
-    """Which files of a folder are series, and what they do not say about themselves."""
-
-    # The folder.
-    path: str = "series"
-    # Only these data sets of the manifest; empty: all.
-    datasets: list[str] = field(default_factory=list)
-    # Only these roles (pool, gold, spare); empty: all.
-    roles: list[str] = field(default_factory=list)
-    # The manifest key that holds the role.
-    protocol: str = "role"
-    # At most this many series of each role, in the order of their ids; 0: all.
-    limit: int = 0
-    # At most the first so many rows of each series, truth clipped to them; 0: all.
-    max_rows: int = 0
-    # Files to read where there is no manifest (glob pattern, relative to the folder).
-    pattern: str = "**/*"
-    # What ties series together where no manifest does: file (its columns) | folder.
-    group_by: str = "file"
-    # Column with the time; "" takes the one column called timestamp, time, date, …
-    timestamp_column: str = ""
-    # Column with the values; "" takes `value`, or every other column.
-    value_column: str = ""
-    # Columns that hold no values, such as a quality flag.
-    ignore_columns: list[str] = field(default_factory=list)
-    # IANA zone of timestamps without one, such as Asia/Shanghai.
-    zone: str = ""
-    # Unit of numeric timestamps: s | ms | us | ns; "" leaves it to prepare.
-    epoch_unit: str = ""
-    # Encoding of CSV files that are neither UTF-8 nor marked, such as gb18030.
-    encoding: str = ""
-    # Sign between the columns; "" finds out of tab, semicolon and comma.
-    delimiter: str = ""
-    # Whether the first line of a CSV file names the columns.
-    has_header: bool = True
-    # Decimal sign and thousands separator in CSV files; "" leaves them to prepare.
-    decimal: str = ""
-    thousands: str = ""
-    # Larger CSV files (unpacked) are refused.
-    max_bytes: int = 2_000_000_000
-    # Whether links may lead out of the folder.
-    follow_links: bool = False
-
-    def __post_init__(self) -> None:
-        check_choice("source.group_by", self.group_by, ("file", "folder"))
-        check_choice("source.epoch_unit", self.epoch_unit, ("", *EPOCH_UNITS))
-        for role in self.roles:
-            check_choice("source.roles", role, tuple(ROLES))
-        if len(self.delimiter) > 1:
-            raise ConfigError(f"source.delimiter={self.delimiter!r} is not a single sign.")
-        if not 0 < self.max_bytes < 2**31 - 1:
-            raise ConfigError(
-                f"source.max_bytes={self.max_bytes} is not in 1 … {2**31 - 2}.",
-                hint="Convert larger files to parquet.",
-            )
-        if self.limit < 0 or self.max_rows < 0:
-            raise ConfigError("source.limit and source.max_rows must not be negative (0: all).")
 
 
 class FolderSource(Source):
@@ -129,10 +75,10 @@ class FolderSource(Source):
     @classmethod
     def of_file(cls, path: Path, config: FolderConfig) -> Self:
         """Exactly this file, whatever its name and whatever lies beside it (also a manifest)."""
-        if not path.name.lower().endswith(_SUFFIXES):
+        if not holds_series(path.name):
             raise SourceError(
                 f"{path} is neither CSV nor parquet by its name.",
-                hint=f"Known endings are {', '.join(_SUFFIXES)}.",
+                hint=f"Known endings are {', '.join(SUFFIXES)}.",
             )
         found = cls(dataclasses.replace(config, path=str(path.parent), follow_links=True))
         found._only = path.name
@@ -179,8 +125,7 @@ class FolderSource(Source):
         )
         return _cut(raw, self.config.max_rows)
 
-    @cached_property
-    def _entries(self) -> dict[str, Entry]:
+    def _check_folder(self) -> None:
         if "${" in self.config.path:
             raise SourceError(f"source.path={self.config.path!r} holds an unresolved variable.")
         if not self.root.is_dir():
@@ -188,7 +133,20 @@ class FolderSource(Source):
                 f"source.path={self.config.path!r} is not a directory.",
                 hint="Set source.path to the folder with the series.",
             )
-        config, manifest = self.config, self.root / "manifest.json"
+
+    def inputs(self) -> dict[str, str]:
+        self._check_folder()
+        manifest = self.root / MANIFEST
+        if manifest.is_file():
+            files = {MANIFEST, *(entry.file for entry in self._entries.values())}
+        else:
+            files = set(series_files(self.root, self.config.pattern))
+        return {file: mark(self.root / file) for file in sorted(filter(is_text, files))}
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        self._check_folder()
+        config, manifest = self.config, self.root / MANIFEST
         found = (
             read_manifest(manifest, config.datasets, config.protocol)
             if manifest.is_file() and not self._only
@@ -213,7 +171,7 @@ class FolderSource(Source):
                 hint="Leave them at their defaults.",
             )
         entries: dict[str, Entry] = {}
-        for file in [self._only] if self._only else self._files():
+        for file in [self._only] if self._only else series_files(self.root, self.config.pattern):
             try:
                 self._add_file(file, entries)
             except SourceError as error:
@@ -222,24 +180,15 @@ class FolderSource(Source):
                 self.refused[file] = error
         return entries
 
-    def _files(self) -> Iterator[str]:
-        """Files of the folder that hold series by their name, relative to it, sorted."""
-        for path in sorted(self.root.glob(self.config.pattern)):
-            file = path.relative_to(self.root).as_posix()
-            hidden = any(part.startswith(".") for part in Path(file).parts)
-            if not hidden and path.name.lower().endswith(_SUFFIXES) and path.is_file():
-                yield file
-
     def _add_file(self, file: str, entries: dict[str, Entry]) -> None:
         """The series of one file, by its columns."""
         if not is_text(file):
             raise SourceError(f"The file name {file!a} is not valid text.", hint="Rename the file.")
-        suffixes = sorted(_SUFFIXES, key=len, reverse=True)
-        stem = file[: -len(next(s for s in suffixes if file.lower().endswith(s)))]
-        group = str(Path(file).parent) if self.config.group_by == "folder" else stem
+        base = stem(file)
+        group = str(Path(file).parent) if self.config.group_by == "folder" else base
         time, values = _columns(self.config, file, self._header(file))
         for column in values:
-            name = stem if len(values) == 1 else f"{stem}/{column}"
+            name = base if len(values) == 1 else f"{base}/{column}"
             if name in entries:
                 raise SourceError(
                     f"{file} and {entries[name].file} both give a series {name!r}.",
@@ -276,27 +225,21 @@ class FolderSource(Source):
     def _header(self, file: str) -> Any:
         """Column names of a file."""
         path = self._path(file)
-        if file.lower().endswith(".parquet"):
-            return list(_parquet(path, pq.read_schema).names)
+        if is_parquet(file):
+            return list(read_parquet(path, pq.read_schema).names)
         return read_header(path, self._format(file))
 
     def _table(self, file: str) -> Any:
         """The whole file; the last one is kept, for files with many columns."""
         if self._cached[0] != file:
             path = self._path(file)
-            is_parquet = file.lower().endswith(".parquet")
             table = (
-                _parquet(path, pq.read_table) if is_parquet else read_csv(path, self._format(file))
+                read_parquet(path, pq.read_table)
+                if is_parquet(file)
+                else read_csv(path, self._format(file))
             )
             self._cached = (file, table)
         return self._cached[1]
-
-
-def _parquet(path: Path, read: Any) -> Any:
-    try:
-        return read(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{path.name} is not a readable parquet file: {error}") from error
 
 
 def _cut(raw: RawSeries, max_rows: int) -> RawSeries:
