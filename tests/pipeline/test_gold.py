@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from project_tools import changed, commit, dvc, run_stages
-from tsloop.annotations.journal import read_journal
+from tsloop.annotations.journal import read_journal, write_journal
 from tsloop.cli import main
 from tsloop.config.params import configure, read_params
 from tsloop.files import dump_json, read_json, read_jsonl, write_jsonl
+from tsloop.intervals import Status
+from tsloop.loop.queues import read_queue
 from tsloop.project import Project
+from tsloop.series.store import SeriesStore
 
 
 @pytest.fixture
@@ -180,3 +183,25 @@ def test_what_cannot_be_gold_is_not_added(published: Project, say: Any, tmp_path
     assert code == 1
     assert "it002 was published on" in said
     assert read_params(published)["datasets"]["it002"]["gold"] == "data/labels/gold.jsonl"
+
+
+def test_what_is_gold_is_not_asked_about(published: Project) -> None:
+    """Neither the series itself nor its group: its label could not be used, and is given blind."""
+    store = SeriesStore.open(published.series)
+    before = [item.series_id for item in read_queue(published.queue("it002"))]
+    chosen = before[0]
+    entry = store.entries[chosen]
+    record = read_journal(published.labels("gold"))[0]
+    new = record.replace(
+        series_id=chosen,
+        series_sha256=entry.sha256,
+        n_rows=entry.n_rows,
+        intervals=(),
+        result=Status.NONE,
+    )
+    write_journal(published.labels("gold"), [*read_journal(published.labels("gold")), new])
+    assert "queue@it002" in changed(published.root)
+    run_stages(published, "queue@it002", record=False)
+    after = {item.series_id for item in read_queue(published.queue("it002"))}
+    assert chosen not in after
+    assert not [i for i in after if store.entries[i].group == entry.group]

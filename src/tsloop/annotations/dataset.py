@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,14 @@ from tsloop.intervals import Interval
 from tsloop.labels import LabelSet
 from tsloop.series.types import Role
 
-__all__ = ["SCHEMA", "SplitConfig", "build_dataset", "check_leaks", "load_examples"]
+__all__ = [
+    "SCHEMA",
+    "SplitConfig",
+    "build_dataset",
+    "check_leaks",
+    "gold_relation",
+    "load_examples",
+]
 
 SCHEMA = "tsloop.dataset/1"
 
@@ -96,10 +103,11 @@ def load_examples(directory: Path, store: SeriesLookup) -> list[Example]:
     return [_example(row, store) for row in read_jsonl(path)]
 
 
-def check_leaks(snapshot: Snapshot, store: SeriesLookup, gold: GoldSet) -> None:
-    """Raise `LeakError` for labelled series that are gold by id, by content or by group.
+def gold_relation(store: SeriesLookup, gold: GoldSet) -> Callable[[str, str], str]:
+    """A function of a series' id and content hash: how it is related to gold, "" for not at all.
 
-    Gold are the series of the gold file and those of the role gold in the series store.
+    Gold are the series of the gold file and those of the role gold in the series store, and all
+    that have the content or belong to the group of one.
     """
     roles = {series_id for series_id, entry in store.entries.items() if entry.role == Role.GOLD}
     ids = roles | set(gold.records)
@@ -107,16 +115,26 @@ def check_leaks(snapshot: Snapshot, store: SeriesLookup, gold: GoldSet) -> None:
     by_group = {
         str(store.entries[i].group): i for i in sorted(ids, reverse=True) if i in store.entries
     }
-    leaks: list[str] = []
-    for series_id, record in snapshot.records.items():
+
+    def relation(series_id: str, sha256: str) -> str:
         entry = store.entries.get(series_id)
         if series_id in ids:
-            leaks.append(f"{series_id} is gold")
-        elif record.series_sha256 in contents or (entry and entry.sha256 in contents):
-            leaks.append(f"{series_id} has the content of a gold series")
-        elif entry and str(entry.group) in by_group:
+            return f"{series_id} is gold"
+        if sha256 in contents or (entry and entry.sha256 in contents):
+            return f"{series_id} has the content of a gold series"
+        if entry and str(entry.group) in by_group:
             same = by_group[str(entry.group)]
-            leaks.append(f"{series_id} is of group {entry.group!r} like the gold series {same}")
+            return f"{series_id} is of group {entry.group!r} like the gold series {same}"
+        return ""
+
+    return relation
+
+
+def check_leaks(snapshot: Snapshot, store: SeriesLookup, gold: GoldSet) -> None:
+    """Raise `LeakError` for labelled series that are gold by id, by content or by group."""
+    relation = gold_relation(store, gold)
+    found = (relation(name, r.series_sha256) for name, r in snapshot.records.items())
+    leaks = [leak for leak in found if leak]
     if leaks:
         more = f" … and {len(leaks) - 5} more" if len(leaks) > 5 else ""
         raise LeakError(

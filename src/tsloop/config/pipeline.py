@@ -20,6 +20,7 @@ NOTHING_YET = "data/series/manifest.json"
 """What a dependency slot names where there is nothing to depend on yet."""
 
 SIMULATED_GOLD = "data/simulated/gold.jsonl"
+HUMAN_GOLD = "data/labels/gold.jsonl"
 
 REVISIONS: dict[str, int] = {
     "acquire": 1,
@@ -30,7 +31,7 @@ REVISIONS: dict[str, int] = {
     "fit": 2,
     "predict": 1,
     "evaluate": 1,
-    "queue": 1,
+    "queue": 2,
     "publish": 2,
 }
 """Raise a stage's number when its code gives other results; DVC then reruns it where it is open."""
@@ -245,7 +246,7 @@ class _Unroller:
         name, leaf = spec.name, spec.name not in self.parents
         simulated = self._simulated(name)
         journal = f"data/{'simulated' if simulated else 'labels'}/{name}.jsonl"
-        gold = SIMULATED_GOLD if simulated else "data/labels/gold.jsonl"
+        gold = SIMULATED_GOLD if simulated else HUMAN_GOLD
         parent_labels = NOTHING_YET if spec.parent == BASE else f"data/snapshots/{spec.parent}"
         if simulated:
             self.out.annotations[name] = {
@@ -282,7 +283,7 @@ class _Unroller:
             **self.label_set,
             "revision": REVISIONS["evaluate"],
         }
-        self.out.queues[name] = self._queue(name, leaf)
+        self.out.queues[name] = self._queue(name, leaf, simulated)
         self.out.publications[name] = {
             "parent": spec.parent,
             "base_model": {
@@ -319,11 +320,13 @@ class _Unroller:
     def _base_queue(self) -> dict[str, Any]:
         previous = self.previous.get("queues", {}).get(BASE)
         if self._anything_published() and previous is not None:
-            return dict(previous)
-        return self._queue(BASE, leaf=not self.specs)
+            return {"gold": NOTHING_YET, **previous}
+        return self._queue(BASE, leaf=not self.specs, simulated=self.annotator == "simulated")
 
-    def _queue(self, name: str, leaf: bool) -> dict[str, Any]:
+    def _queue(self, name: str, leaf: bool, simulated: bool) -> dict[str, Any]:
         return {
+            # Simulated gold is told by the role of its series; what people declare is not.
+            "gold": NOTHING_YET if simulated else HUMAN_GOLD,
             "variant": self._pick("loop.primary", leaf),
             "labels": NOTHING_YET if name == BASE else f"data/snapshots/{name}",
             "sampler": self._pick("sampler", leaf),

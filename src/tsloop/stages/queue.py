@@ -1,4 +1,7 @@
-"""Rank what to review next: unlabelled pool series, with the detections as pre-annotations."""
+"""Rank what to review next: unlabelled pool series, with the detections as pre-annotations.
+
+What is gold, or would leak it, is not asked about: gold is labelled without seeing proposals.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ __all__ = ["queue"]
 
 def queue(context: StageContext) -> Figures:
     """Stage ``queue@<iteration>`` and ``queue@base``."""
+    from tsloop.annotations.dataset import gold_relation
+    from tsloop.annotations.gold import GoldSet, read_gold
     from tsloop.annotations.snapshot import read_snapshot
     from tsloop.detectors.predictions import read_all_scores, read_detections
     from tsloop.loop.samplers import Candidate, SamplerConfig, rank, write_queue
@@ -24,6 +29,10 @@ def queue(context: StageContext) -> Figures:
     threshold = read_json(predictions / "decision.json")["hi"]
     labels = project.root / entry["labels"]
     labelled = set(read_snapshot(labels).records) if labels.is_dir() else set()
+    gold = project.root / entry["gold"]
+    known = read_gold(gold) if gold.suffix == ".jsonl" else GoldSet({}, 0, "", frozenset())
+    relation = gold_relation(store, known)
+    asked = [i for i in store.ids(Role.POOL) if not relation(i, store.entries[i].sha256)]
     candidates = [
         Candidate(
             series_id,
@@ -34,12 +43,13 @@ def queue(context: StageContext) -> Figures:
             series_id in labelled,
             threshold=threshold,
         )
-        for series_id in store.ids(Role.POOL)
+        for series_id in asked
     ]
     config = from_mapping(SamplerConfig, entry["sampler"], "sampler")
     items = rank(candidates, config, model=f"{context.key}/{entry['variant']}")
     write_queue(project.queue(context.key), items)
-    return {"items": len(items), "labelled": len(labelled)}
+    left_out = len(store.ids(Role.POOL)) - len(asked)
+    return {"items": len(items), "labelled": len(labelled), "gold_left_out": left_out}
 
 
 if __name__ == "__main__":
