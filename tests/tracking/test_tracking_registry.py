@@ -12,7 +12,7 @@ from tracking_project import ProjectBuilder
 from tsloop.errors import TrackingError
 from tsloop.files import sha256_tree, write_json
 from tsloop.tracking.config import TrackingConfig
-from tsloop.tracking.promotions import Promotion, _append
+from tsloop.tracking.history import Promotion, append
 from tsloop.tracking.registry import ALIASES, check_alias, check_source
 from tsloop.tracking.store import Store, local_path
 from tsloop.tracking.sync import SyncReport, sync
@@ -31,7 +31,7 @@ def crown(builder: ProjectBuilder, key: str, *, before: str | None = None, sha: 
     entry = Promotion(
         "2026-01-02T03:04:05Z", "ann", "promote", before, key, {"model_sha256": sha}, "better"
     )
-    _append(builder.project, entry)
+    append(builder.project, entry)
 
 
 def versions(store: Store) -> dict[str, str]:

@@ -144,7 +144,7 @@ def test_a_result_is_json_without_nan(detector: KnnDetector) -> None:
 @pytest.fixture
 def champion(builder: ProjectBuilder, migrated_database: Path, detector: KnnDetector) -> Path:
     """A project whose champion is a real detector; returns its root."""
-    from tsloop.tracking.promotions import Promotion, _append
+    from tsloop.tracking.history import Promotion, append
 
     builder.iteration("it001", variants={"knn": 0.5})
     directory = builder.project.model("it001", "knn")
@@ -153,7 +153,7 @@ def champion(builder: ProjectBuilder, migrated_database: Path, detector: KnnDete
         builder.project.registry("it001"), builder.entry("it001", "base", {"knn": 0.5}, rank=1)
     )
     evidence = {"model_sha256": sha256_tree(directory)}
-    _append(
+    append(
         builder.project,
         Promotion("2026-01-01T00:00:00Z", "me", "promote", None, "it001/knn", evidence),
     )

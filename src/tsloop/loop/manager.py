@@ -240,9 +240,9 @@ class IterationManager:
         """Delete weights and predictions of archived iterations but the newest ``keep`` of them.
 
         Labels, snapshots, reports, every iteration that was ever champion, and parents of live
-        iterations stay.
+        iterations stay. Of the copies in ``registry/models``, old ones that nobody serves go too.
         """
-        from tsloop.tracking.promotions import ever_champion
+        from tsloop.tracking.promotions import collect_models, ever_champion
 
         iterations = read_iterations(self.project)
         doomed = doomed_outputs(
@@ -254,6 +254,7 @@ class IterationManager:
                     forget_outputs(self.project, name, weights_only=True)
                     for directory in directories:
                         shutil.rmtree(directory)
+        doomed["registry"] = collect_models(self.project.root, keep, dry_run=dry_run)
         return [self.project.relative(path) for paths in doomed.values() for path in paths]
 
     def repro(self, targets: Sequence[str] = ()) -> None:

@@ -40,6 +40,7 @@ _WRITTEN = (
     "models",
     "models/*",
     "registry",
+    "registry/models",
     "reports",
     "reports/*",
 )
