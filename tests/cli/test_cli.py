@@ -10,7 +10,7 @@ import pytest
 
 from project_tools import tsloop
 from tsloop.cli import main
-from tsloop.config.params import read_params
+from tsloop.config.params import configure, read_params
 from tsloop.project import Project
 
 HEAVY = ("torch", "mlflow", "dvc", "hydra", "omegaconf", "pandas", "numpy", "pyarrow", "sklearn")
@@ -156,6 +156,19 @@ def test_status_list_and_show_of_a_finished_project(finished: Project, call) -> 
     created = call(finished.root, "iteration", "create").out
     assert created == "Created it003 on top of it002. Next: dvc repro\n"
     assert "it003" in call(finished.root, "status").out.splitlines()[-1]
+
+
+def test_status_says_the_next_step_though_mlflow_cannot_follow(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    configure(finished, ["tracking=local"])
+    store = finished.local / "mlflow.db"
+    store.parent.mkdir(exist_ok=True)
+    store.write_text("This is no database, and a backup tool put it here." * 100, encoding="utf-8")
+    said = call(finished.root, "status")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert lines[-1] == "Next: tsloop promote, or tsloop iteration create"
+    assert lines[-2].startswith("Attention: MLflow is not up to date. ")
+    assert "tsloop tracking sync" in lines[-2]
 
 
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]

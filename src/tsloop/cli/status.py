@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection
 
 import typer
 
 from tsloop.cli.tables import iterations_table, show
 from tsloop.config.params import check_drift, read_params
-from tsloop.errors import ConfigDriftError
+from tsloop.errors import ConfigDriftError, TsloopError
 from tsloop.loop.manager import IterationManager
 from tsloop.loop.states import State
 from tsloop.project import Project
@@ -18,7 +19,6 @@ __all__ = ["next_step", "show_status"]
 
 def show_status(project: Project) -> None:
     """Print the iterations, the champion and the next step; bring MLflow up to date."""
-    from tsloop.cli.registry import sync_project
     from tsloop.tracking.promotions import current_champion
 
     try:
@@ -30,8 +30,18 @@ def show_status(project: Project) -> None:
     typer.echo(f"Champion: {current_champion(project.root) or 'none yet'}")
     waiting = {it.name for it in iterations if _waits_for_people(project, it.name)}
     if any(project.registry(it.name).exists() for it in iterations):
-        sync_project(project)
+        _follow(project)
     typer.echo(next_step([(it.name, it.state, it.failure) for it in iterations], waiting))
+
+
+def _follow(project: Project) -> None:
+    """Bring MLflow up to date. It only shows what the files say: that it cannot is no failure."""
+    from tsloop.cli.registry import sync_project
+
+    try:
+        sync_project(project)
+    except (TsloopError, OSError, sqlite3.Error) as error:
+        typer.echo(f"Attention: MLflow is not up to date. {error}")
 
 
 def _waits_for_people(project: Project, name: str) -> bool:
