@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  
         (["iteration", "train", "it001"], "Annotating"),
         (["promote", "it001"], "it001 is not published. Run: dvc repro"),
         (["promote", "it001/knn"], "it001"),
+        (["promote", "it009/knn", "--if-win"], "it009/knn is not published"),
+        (["promote", "it009", "--if-win"], "it009 is not published"),
         (["rollback"], "champion"),
         (["jobs", "log", "nothing"], "nothing"),
         (["detect", "no-such-file.csv"], "no-such-file.csv does not exist"),
@@ -169,6 +172,22 @@ def test_status_says_the_next_step_though_mlflow_cannot_follow(finished: Project
     assert lines[-1] == "Next: tsloop promote, or tsloop iteration create"
     assert lines[-2].startswith("Attention: MLflow is not up to date. ")
     assert "tsloop tracking sync" in lines[-2]
+
+
+def test_if_win_forgives_the_gate_alone(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    said = call(finished.root, "promote", "it002/knn", "--if-win")
+    assert said.code == 0
+    assert "Not promoted: it002/knn does not win" in said.out
+    assert call(finished.root, "promote", "it002/knn").code == 1
+    assert call(finished.root, "promote", "it002/kn", "--if-win").code == 1
+    assert call(finished.root, "promote", "it002/knn", "--force", "--reason", "a test").code == 0
+    said = call(finished.root, "promote", "it002/knn", "--if-win")
+    assert said.code == 0
+    assert "champion already" in said.out
+    shutil.rmtree(finished.report("it001"))
+    said = call(finished.root, "promote", "it001/knn", "--if-win")
+    assert said.code == 1
+    assert "dvc pull reports/it001" in said.err
 
 
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]

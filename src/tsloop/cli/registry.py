@@ -77,13 +77,17 @@ def promote(
     force: Annotated[bool, typer.Option("--force", help="Promote against the gate.")] = False,
     reason: Annotated[str, typer.Option(help="Why; needed with --force.")] = "",
     if_win: Annotated[
-        bool, typer.Option("--if-win", help="Exit quietly where the gate does not say win.")
+        bool,
+        typer.Option(
+            "--if-win",
+            help="No error where the gate does not say win, or the model is champion already.",
+        ),
     ] = False,
 ) -> None:
     """Make a published model the champion, if it beats the present one on gold."""
     from tsloop.config.params import read_params
     from tsloop.config.schema import section
-    from tsloop.errors import PromotionError
+    from tsloop.errors import AlreadyChampionError, NoWinError, PromotionError
     from tsloop.files import read_json
     from tsloop.project import find_project
     from tsloop.tracking.promotions import promote as make_champion
@@ -101,7 +105,7 @@ def promote(
             project.root, iteration, variant, gate=gate, force=force, reason=reason
         )
         typer.echo(str(entry))
-    except PromotionError as error:
+    except (NoWinError, AlreadyChampionError) as error:
         if not if_win:
             raise
         typer.echo(f"Not promoted: {error}")

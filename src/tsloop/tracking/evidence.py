@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tsloop.errors import EvaluationError, PromotionError
+from tsloop.errors import EvaluationError, NoWinError, PromotionError
 from tsloop.files import read_json
 from tsloop.project import Project
 from tsloop.tracking.published import Published, Variant, find_variant
@@ -63,7 +63,7 @@ def gate_evidence(
         return {"gold_sha256": gold, "verdict": {"result": "stale", "text": str(error)}}
     if str(verdict.result) != "win" and not force:
         against = incumbent.to if incumbent else "the trivial baselines"
-        raise PromotionError(
+        raise NoWinError(
             f"{candidate.key} does not win against {against}: {verdict.result}. {verdict.text}",
             hint="Overrule the gate with: --force --reason 'why'",
         )

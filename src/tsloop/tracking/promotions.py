@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsloop.errors import PromotionError, TrackingError
+from tsloop.errors import AlreadyChampionError, PromotionError, TrackingError
 from tsloop.files import sha256_tree
 from tsloop.project import Project
 from tsloop.tracking.history import (
@@ -94,11 +94,12 @@ def promote(
     """Make a published model the champion and return the line added to the history.
 
     Refuses (`PromotionError`) a model that is not published or is no longer what was published, a
-    scorecard on other gold than the champion's or the project's, and anything but a win at the
-    gate. ``force`` with a ``reason`` overrules the verdict of the gate and stale gold, and is
-    recorded; a model that is not what was published is refused all the same. With ``tracking``
-    MLflow is synchronised afterwards, so that the aliases follow at once. Promoting the champion
-    again is refused, unless its copy is missing: that is made, and the line of then returned.
+    scorecard on other gold than the champion's or the project's, and (`NoWinError`) anything but a
+    win at the gate. ``force`` with a ``reason`` overrules the verdict of the gate and stale gold,
+    and is recorded; a model that is not what was published is refused all the same. With
+    ``tracking`` MLflow is synchronised afterwards, so that the aliases follow at once. Promoting
+    the champion again is refused (`AlreadyChampionError`), unless its copy is missing: that is
+    made, and the line of then returned.
     """
     if force and not reason.strip():
         raise PromotionError(
@@ -120,7 +121,7 @@ def promote(
         last = champion(project_dir)
         if last and (last.to, last.model_sha256) == (key, candidate.model_sha256):
             if is_kept(project, last.model_sha256):
-                raise PromotionError(f"{key} is the champion already.")
+                raise AlreadyChampionError(f"{key} is the champion already.")
             keep_model(project, last.model_sha256, source)
             return last
         from tsloop.tracking.evidence import gate_evidence
