@@ -12,6 +12,7 @@ import pytest
 from project_tools import tsloop
 from tsloop.cli import main
 from tsloop.config.params import configure, read_params
+from tsloop.files import read_json, write_json
 from tsloop.project import Project
 
 HEAVY = ("torch", "mlflow", "dvc", "hydra", "omegaconf", "pandas", "numpy", "pyarrow", "sklearn")
@@ -188,6 +189,15 @@ def test_if_win_forgives_the_gate_alone(finished: Project, call) -> None:  # typ
     said = call(finished.root, "promote", "it001/knn", "--if-win")
     assert said.code == 1
     assert "dvc pull reports/it001" in said.err
+
+
+def test_gold_does_not_choose_what_is_promoted(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    entry = read_json(finished.registry("it002"))
+    assert (entry["primary"], entry["best_on_gold"]) == ("knn", "knn")
+    write_json(finished.registry("it002"), {**entry, "best_on_gold": "chatts"})
+    said = call(finished.root, "promote", "it002", "--force", "--reason", "a test").out
+    assert "it002 stands for its primary variant knn. On gold chatts was best" in said
+    assert "it002/knn is champion now" in said
 
 
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]

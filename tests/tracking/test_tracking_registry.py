@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from tracking_project import ProjectBuilder
 
-from tsloop.errors import TrackingError
+from tsloop.errors import PromotionError, TrackingError
 from tsloop.files import sha256_tree, write_json
 from tsloop.tracking.config import TrackingConfig
 from tsloop.tracking.history import Promotion, append
 from tsloop.tracking.promoted import keep_model
+from tsloop.tracking.promotions import published_iteration
 from tsloop.tracking.registry import ALIASES, check_alias, check_source
 from tsloop.tracking.store import Store, local_path
 from tsloop.tracking.sync import SyncReport, sync
@@ -79,9 +80,10 @@ def test_aliases_follow_the_history(builder: ProjectBuilder, open_project_store:
     assert aliases(store) == {"champion": "it001/chatts"}
 
     builder.iteration("it002", "it001", variants={"chatts": 0.5, "knn": 0.7})
-    assert run_sync(builder).aliases == {"champion": "it001/chatts", "challenger": "it002/knn"}
+    # The primary variant, though knn was better on gold: gold does not choose.
+    assert run_sync(builder).aliases == {"champion": "it001/chatts", "challenger": "it002/chatts"}
     crown(builder, "it002/knn", before="it001/chatts")
-    assert run_sync(builder).aliases_moved == 2
+    assert run_sync(builder).aliases_moved == 1
     assert aliases(store) == {"champion": "it002/knn", "challenger": "it002/chatts"}
     assert not run_sync(builder).changed
 
@@ -326,6 +328,22 @@ def test_a_planted_version_never_becomes_champion(
     assert "points to /etc" in report.problems[0]
     champion = store.client.get_model_version_by_alias("tsloop", "champion")
     assert str(champion.version) == "2"
+
+
+def test_the_iteration_stands_for_its_primary_variant(builder: ProjectBuilder) -> None:
+    builder.iteration("it001", variants={"chatts": 0.4, "boosting": 0.5, "knn": 0.9})
+    item = published_iteration(builder.root, "it001")
+    assert (item.primary, item.best_on_gold) == ("chatts", "knn")
+    assert [variant.name for variant in item.ranked()] == ["chatts", "boosting", "knn"]
+    entry = builder.entry("it001", "base", {"chatts": 0.4, "knn": 0.9}, 8)
+    del entry["primary"], entry["best_on_gold"]  # as revision 1 of the stage wrote it
+    entry["best_variant"] = "knn"
+    entry["config"]["evaluations"] = {"it001": {"primary": "chatts"}}
+    write_json(builder.project.registry("it001"), entry)
+    item = published_iteration(builder.root, "it001")
+    assert (item.primary, item.best_on_gold) == ("chatts", "knn")
+    with pytest.raises(PromotionError, match="it009 is not published"):
+        published_iteration(builder.root, "it009")
 
 
 def test_iterations_are_ordered_by_descent(builder: ProjectBuilder) -> None:

@@ -104,7 +104,8 @@ class ProjectBuilder:
                 }
                 for v, f1 in variants.items()
             },
-            "best_variant": best,
+            "primary": "chatts" if "chatts" in variants else best,
+            "best_on_gold": best,
         }  # fmt: skip
 
     def job(self, sweep: str, job: str, **changes: Any) -> Path:

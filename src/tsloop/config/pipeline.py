@@ -31,7 +31,7 @@ REVISIONS: dict[str, int] = {
     "predict": 1,
     "evaluate": 1,
     "queue": 1,
-    "publish": 1,
+    "publish": 2,
 }
 """Raise a stage's number when its code gives other results; DVC then reruns it where it is open."""
 

@@ -39,7 +39,13 @@ from tsloop.tracking.promoted import (
     kept_models,
     promoted_model,
 )
-from tsloop.tracking.published import Variant, find_variant, pick_challenger, read_published
+from tsloop.tracking.published import (
+    Published,
+    Variant,
+    find_variant,
+    pick_challenger,
+    read_published,
+)
 
 if TYPE_CHECKING:
     from tsloop.loop.gate import GateConfig
@@ -56,6 +62,7 @@ __all__ = [
     "ever_champion",
     "history",
     "promote",
+    "published_iteration",
     "rollback",
 ]
 
@@ -72,7 +79,7 @@ def champion_model(project_dir: Path) -> tuple[Promotion, Path] | None:
 
 
 def current_challenger(project_dir: Path) -> str | None:
-    """The best model of the newest published iteration that is not the champion, or None."""
+    """The model that challenges the champion, as ``it002/chatts``: see `pick_challenger`."""
     published, _ = read_published(Project(project_dir))
     found = pick_challenger(published, current_champion(project_dir))
     return found.key if found else None
@@ -179,6 +186,16 @@ def rollback(
         append(project, entry)
     _follow(project, entry, tracking, project_name)
     return entry
+
+
+def published_iteration(project_dir: Path, iteration: str) -> Published:
+    """What a published iteration is; its ``primary`` is the model that it stands for."""
+    published, problems = read_published(Project(project_dir))
+    found = next((item for item in published if item.iteration == iteration), None)
+    if found is None:
+        broken = f" Broken: {' '.join(problems)}" if problems else ""
+        raise PromotionError(f"{iteration} is not published.{broken}", hint="Run: dvc repro")
+    return found
 
 
 def collect_models(project_dir: Path, keep: int, *, dry_run: bool = False) -> list[Path]:
