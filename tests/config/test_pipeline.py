@@ -121,3 +121,26 @@ def test_an_archived_iteration_leaves_the_graph_but_stays_a_parent() -> None:
     assert resolved(out)["fits"]["it002-chatts"] == previous["fits"]["it002-chatts"]
     assert out.iterations["it001"]["archived"] is True
     assert out.bases == previous["bases"]
+
+
+def test_open_iterations_are_compared_with_the_champion_of_the_time() -> None:
+    first = {"model": "it001/knn", "scorecard": "registry/models/a-b.json", "published": True}
+    previous = resolved(unroll(specs("it001", "it002"), VALUES, {}))
+    assert "champion" not in previous["evaluations"]["it002"]
+    published = frozenset({"it001"})
+    out = unroll(specs("it001", "it002"), VALUES, previous, published=published, champion=first)
+    assert "champion" not in out.evaluations["it001"]
+    expected = {"model": "it001/knn", "scorecard": "registry/models/a-b.json", "is_parent": True}
+    assert out.evaluations["it002"]["champion"] == expected
+
+    # Published with it: a later champion changes nothing, not even when it is the iteration itself.
+    previous, later = resolved(out), {**first, "model": "it002/knn"}
+    published = frozenset({"it001", "it002"})
+    names = ("it001", "it002", "it003")
+    out = unroll(specs(*names), VALUES, previous, published=published, champion=later)
+    assert out.evaluations["it002"]["champion"] == expected
+    assert out.evaluations["it003"]["champion"] == {**expected, "model": "it002/knn"}
+    # Its parent was trained again since then: not the model that was promoted.
+    again = {**later, "published": False}
+    out = unroll(specs(*names), VALUES, previous, published=published, champion=again)
+    assert out.evaluations["it003"]["champion"]["is_parent"] is False

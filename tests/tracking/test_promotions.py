@@ -20,6 +20,7 @@ from tsloop.intervals import Detection, Interval
 from tsloop.loop.gate import GateConfig
 from tsloop.tracking import promoted, promotions
 from tsloop.tracking.config import TrackingConfig
+from tsloop.tracking.promoted import scorecard_file
 from tsloop.tracking.promotions import (
     Promotion,
     champion_model,
@@ -218,15 +219,27 @@ def test_scorecards_whose_truth_differs_are_not_compared(plain: ProjectBuilder) 
     assert entry.evidence["verdict"]["result"] == "stale"
 
 
-def test_a_retrained_champion_has_no_scorecard(plain: ProjectBuilder) -> None:
+def test_a_retrained_champion_is_compared_by_the_scorecard_that_was_kept(
+    plain: ProjectBuilder,
+) -> None:
     publish(plain, "it001", found=4)
-    crowned(plain)
+    sha256 = crowned(plain).model_sha256
+    kept = scorecard_file(plain.project, sha256, plain.gold_sha256)
+    assert kept.name == f"{sha256[:16]}-99999999.json"
+    row = read_json(kept)
+    assert (row["model"], row["model_sha256"]) == ("it001/chatts", sha256)
+    publish(plain, "it001", found=12)  # another scorecard, and another model below
     plain.model("it001", "chatts", "trained again")
     publish_again = plain.entry("it001", "base", {"chatts": 0.4}, 8)
     write_json(plain.project.registry("it001"), publish_again)
     publish(plain, "it002", "it001", found=12)
-    with pytest.raises(PromotionError, match="was promoted with model"):
+    kept.rename(plain.root / "elsewhere")
+    with pytest.raises(PromotionError, match=r"was promoted with model .*no scorecard of it"):
         crowned(plain, "it002")
+    (plain.root / "elsewhere").rename(kept)
+    verdict = crowned(plain, "it002").evidence["verdict"]
+    assert (verdict["result"], verdict["against"]) == ("win", "incumbent")
+    assert verdict["reference"] == pytest.approx(0.5)  # 4 of 12 found, none wrong
 
 
 # --- going back --------------------------------------------------------------------------------
@@ -331,6 +344,7 @@ def test_a_promotion_that_is_cut_short_is_repeated(
     assert found is not None
     assert sorted(path.name for path in found[1].parent.iterdir()) == [
         found[1].name,
+        f"{found[1].name}-99999999.json",
         f"{found[1].name}.dvc",
     ]
 

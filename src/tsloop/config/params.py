@@ -185,6 +185,8 @@ def _sections(composed: Any) -> dict[str, Any]:
 def _unroll(
     project: Project, values: Mapping[str, Any], previous: Mapping[str, Any]
 ) -> dict[str, Any]:
+    from tsloop.tracking.promotions import reference_model
+
     iterations = read_iterations(project)
     unrolled = unroll(
         iterations,
@@ -192,6 +194,7 @@ def _unroll(
         previous,
         published=frozenset(name for name in iterations if project.registry(name).exists()),
         journals=frozenset(name for name in iterations if project.labels(name).exists()),
+        champion=reference_model(project),
     )
     latest = next(reversed(unrolled.datasets), BASE)
     return {

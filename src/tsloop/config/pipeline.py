@@ -80,19 +80,21 @@ def unroll(
     *,
     published: frozenset[str] = frozenset(),
     journals: frozenset[str] = frozenset(),
+    champion: Mapping[str, Any] | None = None,
 ) -> Unrolled:
     """Entries for every stage.
 
     ``values`` are the resolved sections of the configuration, ``previous`` the last ``params.yaml``
-    (frozen entries are copied from it), ``published`` the iterations that have a registry file, and
-    ``journals`` those that have a human journal.
+    (frozen entries are copied from it), ``published`` the iterations that have a registry file,
+    ``journals`` those that have a human journal, and ``champion`` the model that open iterations
+    are compared with.
     """
     if not values.get("variants"):
         raise ConfigError(
             "No variant is left, and an iteration needs at least one.",
             hint="Add one: tsloop configure +detector@variants.knn=knn",
         )
-    return _Unroller(iterations, values, previous, published, journals).run()
+    return _Unroller(iterations, values, previous, published, journals, champion).run()
 
 
 class _Unroller:
@@ -103,12 +105,14 @@ class _Unroller:
         previous: Mapping[str, Any],
         published: frozenset[str],
         journals: frozenset[str],
+        champion: Mapping[str, Any] | None,
     ) -> None:
         self.specs = iterations
         self.values = values
         self.previous = previous
         self.published = published
         self.journals = journals
+        self.champion = champion
         self.parents = {spec.parent for spec in iterations.values()}
         self.annotator = values["annotator"]["kind"]
         self.out = Unrolled()
@@ -261,12 +265,34 @@ class _Unroller:
             "gate": self._pick("gate", leaf),
             "labels": self._pick("labels", leaf),
             "revision": REVISIONS["evaluate"],
+            **self._champion(spec),
         }
         self.out.queues[name] = self._queue(name, leaf)
         self.out.publications[name] = {
             "parent": spec.parent,
             "base_model": spec.base_model,
             "revision": REVISIONS["publish"],
+        }
+
+    def _champion(self, spec: IterationSpec) -> dict[str, Any]:
+        """The champion of the time: once an iteration is published, later ones do not matter to it.
+
+        ``is_parent`` says that it is scored anyway, on whatever gold there is then.
+        """
+        previous = self.previous.get("evaluations", {}).get(spec.name)
+        if spec.name in self.published and previous is not None:
+            return {"champion": previous["champion"]} if "champion" in previous else {}
+        if self.champion is None:
+            return {}
+        iteration = self.champion["model"].partition("/")[0]
+        if iteration == spec.name:
+            return {}
+        return {
+            "champion": {
+                "model": self.champion["model"],
+                "scorecard": self.champion["scorecard"],
+                "is_parent": self.champion["published"] and iteration == spec.parent,
+            }
         }
 
     def _variant(self, spec: IterationSpec, variant: str, leaf: bool) -> None:

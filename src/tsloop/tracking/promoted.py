@@ -11,14 +11,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
 
 from tsloop.errors import PromotionError
-from tsloop.files import fresh_dir, sha256_tree, write_text_atomic
+from tsloop.files import dump_json, fresh_dir, read_json, sha256_tree, write_text_atomic
 from tsloop.project import Project
 
 __all__ = [
@@ -26,10 +27,16 @@ __all__ = [
     "holds",
     "is_kept",
     "keep_model",
+    "keep_scorecard",
     "kept_models",
+    "kept_scorecard",
     "pointer_of",
     "promoted_model",
+    "read_kept_scorecard",
+    "scorecard_file",
 ]
+
+SCHEMA = "tsloop.promoted/1"
 
 
 def pointer_of(project: Project, sha256: str) -> Path:
@@ -100,13 +107,56 @@ def promoted_model(project: Project, key: str, sha256: str) -> Path:
     return place
 
 
+def scorecard_file(project: Project, sha256: str, gold_sha256: str) -> Path:
+    """``registry/models/<model>-<gold>.json``: how a promoted model did on gold, kept in git.
+
+    The name says what was measured on what, so a file is written once and never changes.
+    """
+    place = project.promoted(sha256)
+    return place.with_name(f"{place.name}-{gold_sha256[:8]}.json")
+
+
+def keep_scorecard(
+    project: Project, key: str, sha256: str, gold: Mapping[str, Any], card: Mapping[str, Any]
+) -> None:
+    """Write a promoted model's scorecard, where that is not done yet."""
+    path = scorecard_file(project, sha256, str(gold["sha256"]))
+    if not path.exists():
+        row = {"schema": SCHEMA, "model": key, "model_sha256": sha256}
+        write_text_atomic(path, dump_json({**row, "gold": dict(gold), "scorecard": card}) + "\n")
+
+
+def kept_scorecard(project: Project, sha256: str, gold_sha256: str) -> Mapping[str, Any] | None:
+    """What `keep_scorecard` wrote of this model on this gold, or None."""
+    path = scorecard_file(project, sha256, gold_sha256)
+    return read_kept_scorecard(path) if path.is_file() else None
+
+
+def read_kept_scorecard(path: Path) -> Mapping[str, Any]:
+    """``model``, ``model_sha256``, ``gold`` and ``scorecard`` of a kept scorecard."""
+    if not path.is_file():
+        raise PromotionError(
+            f"The champion's scorecard {path} is missing.", hint="Restore it from git."
+        )
+    row = read_json(path)
+    if not isinstance(row, dict) or row.get("schema") != SCHEMA:
+        raise PromotionError(
+            f"{path} is not a promoted model's scorecard (schema {SCHEMA!r}).",
+            hint="Restore it from git.",
+        )
+    return row
+
+
 def kept_models(project: Project) -> list[str]:
     """The names (first digits of their hash) of all models that were kept, here or elsewhere."""
     return sorted(path.stem for path in _parent(project).glob("*.dvc"))
 
 
 def forget_models(project: Project, names: Iterable[str]) -> None:
-    """Delete kept models; whoever calls makes sure that nobody serves them or goes back to them."""
+    """Delete kept models; whoever calls makes sure that nobody serves them or goes back to them.
+
+    Their scorecards stay: reports that compare with them may be made again.
+    """
     parent = _parent(project)
     for name in names:
         parent.joinpath(f"{name}.dvc").unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tsloop.errors import AlreadyChampionError, PromotionError, TrackingError
 from tsloop.files import sha256_tree
@@ -38,6 +38,7 @@ from tsloop.tracking.promoted import (
     keep_model,
     kept_models,
     promoted_model,
+    scorecard_file,
 )
 from tsloop.tracking.published import (
     Published,
@@ -63,6 +64,7 @@ __all__ = [
     "history",
     "promote",
     "published_iteration",
+    "reference_model",
     "rollback",
 ]
 
@@ -131,10 +133,11 @@ def promote(
                 raise AlreadyChampionError(f"{key} is the champion already.")
             keep_model(project, last.model_sha256, source)
             return last
-        from tsloop.tracking.evidence import gate_evidence
+        from tsloop.tracking.evidence import gate_evidence, keep_candidate_scorecard
 
         evidence = gate_evidence(project, published, candidate, last, gate=gate, force=force)
         keep_model(project, candidate.model_sha256, source)
+        keep_candidate_scorecard(project, candidate)
         entry = Promotion(
             time=_stamp(now()),
             who=who or default_who(),
@@ -186,6 +189,25 @@ def rollback(
         append(project, entry)
     _follow(project, entry, tracking, project_name)
     return entry
+
+
+def reference_model(project: Project) -> dict[str, Any] | None:
+    """What the report of an open iteration compares with: the champion, None where there is none.
+
+    ``model`` is its name, ``scorecard`` the file kept when it was promoted (empty where none was),
+    ``published`` whether its iteration still publishes the promoted content.
+    """
+    last = champion(project.root)
+    if last is None:
+        return None
+    path = scorecard_file(project, last.model_sha256, str(last.evidence.get("gold_sha256", "")))
+    published, _ = read_published(project)
+    variant = find_variant(published, last.to)
+    return {
+        "model": last.to,
+        "scorecard": project.relative(path) if path.is_file() else "",
+        "published": variant is not None and variant.model_sha256 == last.model_sha256,
+    }
 
 
 def published_iteration(project_dir: Path, iteration: str) -> Published:
