@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from tsloop.project import Project
 
-__all__ = ["promote", "rollback", "sync_project", "tracking_app"]
+__all__ = ["promote", "rollback", "sync", "sync_project", "tracking_app", "ui"]
 
 tracking_app = typer.Typer(
     help="MLflow: synchronise it with the project, open it.", no_args_is_help=True

@@ -20,6 +20,7 @@ from tsloop.project import Project
 __all__ = [
     "PROMOTE",
     "ROLLBACK",
+    "SCHEMA",
     "Promotion",
     "append",
     "champion",

@@ -31,7 +31,7 @@ from tsloop.tracking.specs import (
 )
 from tsloop.tracking.store import Store, local_path
 
-__all__ = ["drop_damaged", "mirror_history", "restore_versions"]
+__all__ = ["Model", "drop_damaged", "mirror_history", "restore_versions"]
 
 Model = tuple[str, str]
 """``it001/chatts`` and the hash of its directory."""

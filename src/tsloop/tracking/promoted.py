@@ -23,6 +23,7 @@ from tsloop.files import dump_json, fresh_dir, read_json, sha256_tree, write_tex
 from tsloop.project import Project
 
 __all__ = [
+    "SCHEMA",
     "forget_models",
     "holds",
     "is_kept",

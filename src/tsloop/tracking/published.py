@@ -12,7 +12,7 @@ from tsloop.errors import TrackingError, TsloopError
 from tsloop.files import dump_json, read_json
 from tsloop.project import Project
 
-__all__ = ["Published", "Variant", "find_variant", "pick_challenger", "read_published"]
+__all__ = ["SCHEMA", "Published", "Variant", "find_variant", "pick_challenger", "read_published"]
 
 SCHEMA = "tsloop.registry/1"
 

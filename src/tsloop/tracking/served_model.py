@@ -15,6 +15,8 @@ import pandas as pd
 
 from tsloop.offline import work_offline
 
+__all__ = ["ServedModel"]
+
 work_offline()
 
 

@@ -29,7 +29,7 @@ from tsloop.tracking.store import Store, discard_store, mlflow_errors, open_stor
 from tsloop.tracking.sweeps import job_run, sweep_files, sweep_run
 from tsloop.tracking.sync_report import SyncReport
 
-__all__ = ["SyncReport", "record_job", "sync"]
+__all__ = ["Progress", "SyncReport", "record_job", "sync"]
 
 Progress = Callable[[int, int, str], None]
 
