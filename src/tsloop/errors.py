@@ -22,6 +22,8 @@
     │   └── IllegalTransitionError   a state change that the state machine does not allow
     ├── TrackingError                MLflow store, registry, sync
     ├── PromotionError               the gate or the promotion history refuses
+    │   ├── NoWinError               the gate compared, and did not say win
+    │   └── AlreadyChampionError     there is nothing to promote
     ├── JobError                     a background job
     └── MissingExtraError            an optional dependency is not installed
 
@@ -31,6 +33,7 @@ The command line turns each of them into one message and a non-zero exit code, n
 from __future__ import annotations
 
 __all__ = [
+    "AlreadyChampionError",
     "AnnotationError",
     "ConfigDriftError",
     "ConfigError",
@@ -44,6 +47,7 @@ __all__ = [
     "LeakError",
     "MissingExtraError",
     "ModelFileError",
+    "NoWinError",
     "NotFittedError",
     "ProjectError",
     "PromotionError",
@@ -149,6 +153,14 @@ class TrackingError(TsloopError):
 
 class PromotionError(TsloopError):
     """The gate or the promotion history refuses a promotion."""
+
+
+class NoWinError(PromotionError):
+    """The gate compared a model with the champion (or the baselines) and did not say win."""
+
+
+class AlreadyChampionError(PromotionError):
+    """The model is the champion, so there is nothing to promote."""
 
 
 class JobError(TsloopError):

@@ -90,6 +90,10 @@ class Project:
         """Append-only history of champions."""
         return self.root / "registry" / "promotions.jsonl"
 
+    def promoted(self, sha256: str) -> Path:
+        """A promoted model, named by its content: what is served. No stage writes there."""
+        return self.root / "registry" / "models" / sha256[:16]
+
     @property
     def sweeps(self) -> Path:
         """Results of multirun sweeps, one file a job."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from project_tools import tsloop
 from tsloop.cli import main
 from tsloop.cli.demo import activation_hint
-from tsloop.config.params import read_params
+from tsloop.config.params import configure, read_params
+from tsloop.files import read_json, write_json
 from tsloop.project import Project
 
 HEAVY = ("torch", "mlflow", "dvc", "hydra", "omegaconf", "pandas", "numpy", "pyarrow", "sklearn")
@@ -77,6 +79,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  
         (["iteration", "train", "it001"], "Annotating"),
         (["promote", "it001"], "it001 is not published. Run: dvc repro"),
         (["promote", "it001/knn"], "it001"),
+        (["promote", "it009/knn", "--if-win"], "it009/knn is not published"),
+        (["promote", "it009", "--if-win"], "it009 is not published"),
         (["rollback"], "champion"),
         (["jobs", "log", "nothing"], "nothing"),
         (["detect", "no-such-file.csv"], "no-such-file.csv does not exist"),
@@ -182,6 +186,44 @@ def test_the_demo_says_how_to_activate_an_environment_that_is_not(
 def test_old_jobs_are_forgotten(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
     assert call(finished.root, "jobs", "prune").out == "Forgot 0 jobs.\n"
     assert call(finished.root, "jobs", "prune", "--keep", "-1").code == 2
+
+
+def test_status_says_the_next_step_though_mlflow_cannot_follow(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    configure(finished, ["tracking=local"])
+    store = finished.local / "mlflow.db"
+    store.parent.mkdir(exist_ok=True)
+    store.write_text("This is no database, and a backup tool put it here." * 100, encoding="utf-8")
+    said = call(finished.root, "status")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert lines[-1] == "Next: tsloop promote, or tsloop iteration create"
+    assert lines[-2].startswith("Attention: MLflow is not up to date. ")
+    assert "tsloop tracking sync" in lines[-2]
+
+
+def test_if_win_forgives_the_gate_alone(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    said = call(finished.root, "promote", "it002/knn", "--if-win")
+    assert said.code == 0
+    assert "Not promoted: it002/knn does not win" in said.out
+    assert call(finished.root, "promote", "it002/knn").code == 1
+    assert call(finished.root, "promote", "it002/kn", "--if-win").code == 1
+    assert call(finished.root, "promote", "it002/knn", "--force", "--reason", "a test").code == 0
+    said = call(finished.root, "promote", "it002/knn", "--if-win")
+    assert said.code == 0
+    assert "champion already" in said.out
+    shutil.rmtree(finished.report("it001"))
+    said = call(finished.root, "promote", "it001/knn", "--if-win")
+    assert said.code == 1
+    assert "dvc pull reports/it001" in said.err
+
+
+def test_gold_does_not_choose_what_is_promoted(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    entry = read_json(finished.registry("it002"))
+    assert (entry["primary"], entry["best_on_gold"]) == ("knn", "knn")
+    write_json(finished.registry("it002"), {**entry, "best_on_gold": "chatts"})
+    said = call(finished.root, "promote", "it002", "--force", "--reason", "a test").out
+    assert "it002 stands for its primary variant knn. On gold chatts was best" in said
+    assert "it002/knn is champion now" in said
 
 
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]

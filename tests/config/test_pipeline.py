@@ -148,3 +148,26 @@ def test_the_first_queue_is_literal_as_soon_as_there_is_an_iteration() -> None:
     assert (base["sampler"], base["variant"]) == (VALUES["sampler"], "chatts")
     followed = unroll(specs("it001"), {**VALUES, "sampler": {"kind": "other"}}, {})
     assert followed.queues["base"]["sampler"] == {"kind": "other"}, "nothing is published"
+
+
+def test_open_iterations_are_compared_with_the_champion_of_the_time() -> None:
+    first = {"model": "it001/knn", "scorecard": "registry/models/a-b.json", "published": True}
+    previous = resolved(unroll(specs("it001", "it002"), VALUES, {}))
+    assert "champion" not in previous["evaluations"]["it002"]
+    published = frozenset({"it001"})
+    out = unroll(specs("it001", "it002"), VALUES, previous, published=published, champion=first)
+    assert "champion" not in out.evaluations["it001"]
+    expected = {"model": "it001/knn", "scorecard": "registry/models/a-b.json", "is_parent": True}
+    assert out.evaluations["it002"]["champion"] == expected
+
+    # Published with it: a later champion changes nothing, not even when it is the iteration itself.
+    previous, later = resolved(out), {**first, "model": "it002/knn"}
+    published = frozenset({"it001", "it002"})
+    names = ("it001", "it002", "it003")
+    out = unroll(specs(*names), VALUES, previous, published=published, champion=later)
+    assert out.evaluations["it002"]["champion"] == expected
+    assert out.evaluations["it003"]["champion"] == {**expected, "model": "it002/knn"}
+    # Its parent was trained again since then: not the model that was promoted.
+    again = {**later, "published": False}
+    out = unroll(specs(*names), VALUES, previous, published=published, champion=again)
+    assert out.evaluations["it003"]["champion"]["is_parent"] is False

@@ -223,7 +223,7 @@ CHANGES: dict[str, tuple[str, str, Callable[[Path], None]]] = {
     "published": (
         "publish@it001",
         "registry/it001.json",
-        in_json(lambda data: data.update(best_variant="chatts")),
+        in_json(lambda data: data.update(best_on_gold="chatts")),
     ),
 }
 

@@ -14,8 +14,11 @@ import pytest
 
 from project_tools import changed, copy_project, hashes, repro, run_stages, stages_in_order
 from tsloop.annotations.journal import read_journal
+from tsloop.config.params import configure
 from tsloop.detectors.files import load_detector
+from tsloop.files import sha256_tree
 from tsloop.project import Project
+from tsloop.tracking.promotions import champion_model, promote
 
 STOPPER = Path(__file__).parent / "stopper"
 OUTPUTS = ("data/**/[!.]*", "models/**/[!.]*", "reports/**/[!.]*", "registry/*", "params.yaml")
@@ -132,3 +135,18 @@ def test_kill_9_anywhere_then_repro_finishes(
     assert hashes(fresh.root, *OUTPUTS) == hashes(finished_template, *OUTPUTS)
     left = [p for top in ("data", "models", "reports") for p in fresh.root.glob(f"{top}/**/.*tmp*")]
     assert not left
+
+
+@pytest.mark.slow
+def test_a_killed_fit_leaves_the_champion_as_it_is(finished: Project, tmp_path: Path) -> None:
+    """DVC removes a stage's outputs before it runs, so what is served cannot be one of them."""
+    promote(finished.root, "it002", "knn", force=True, reason="a test")
+    configure(finished, ["variants.knn.neighbours=3"])
+    process = start(finished, "fit@it002-knn", f"fit:1:{tmp_path / 'flag'}")
+    wait_for(tmp_path / "flag", process)
+    kill(process, "fit", "both")
+    assert not finished.model("it002", "knn").exists()
+    found = champion_model(finished.root)
+    assert found is not None
+    load_detector(found[1])
+    assert sha256_tree(found[1]) == found[0].model_sha256

@@ -210,6 +210,18 @@ def test_champion_that_is_the_parent_is_one_row() -> None:
     assert '<span class="n">it001/knn</span>' in render_report(other)
 
 
+def test_a_champion_that_cannot_be_compared_is_said_and_not_shown() -> None:
+    absent = replace(realistic(), champion="it000/knn", champion_scorecard=None)
+    assert "no scorecard of it was kept" in page_text(absent)
+    other_gold = replace(absent, champion_gold_version=1)
+    assert "it000/knn is not in the table: it was measured on gold version 1" in page_text(
+        other_gold
+    )
+    shown = replace(absent, champion_scorecard=card(0.5, 0, 3))
+    assert "is not in the table" not in page_text(shown)
+    assert "is not in the table" not in page_text(realistic())
+
+
 def test_click_story_adds_up() -> None:
     text = page_text(realistic())
     assert "152 events cost 304 clicks" in text

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tracking_project import ProjectBuilder
 
+from project_tools import dvc_here
+from tsloop.project import Project
 from tsloop.tracking.config import TrackingConfig
 from tsloop.tracking.store import Store, open_store
 
@@ -53,3 +55,17 @@ def open_project_store(config: TrackingConfig) -> Iterator[Callable[[Path], Stor
     yield open_it
     for store in opened:
         store.close()
+
+
+@pytest.fixture(autouse=True)
+def dvc_in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dvc add` by the real DVC, without an interpreter of its own for every promotion."""
+    if "finished" in request.fixturenames:
+        return
+    from tsloop.tracking import promoted
+
+    def add(project: Project, place: Path) -> None:
+        with dvc_here(project.root) as repo, repo.scm_context(quiet=True):
+            repo.add(str(place))
+
+    monkeypatch.setattr(promoted, "_track", add)

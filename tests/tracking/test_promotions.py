@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from tracking_project import ProjectBuilder
 
 from tsloop.annotations.gold import read_gold
 from tsloop.errors import PromotionError, TrackingError
 from tsloop.evaluation.scorecard import Scorecard, score_series
-from tsloop.files import read_json, write_json
+from tsloop.files import read_json, sha256_tree, write_json
 from tsloop.intervals import Detection, Interval
 from tsloop.loop.gate import GateConfig
+from tsloop.tracking import promoted, promotions
 from tsloop.tracking.config import TrackingConfig
+from tsloop.tracking.promoted import scorecard_file
 from tsloop.tracking.promotions import (
     Promotion,
+    champion_model,
+    collect_models,
     current_challenger,
     current_champion,
     ever_champion,
@@ -213,15 +219,27 @@ def test_scorecards_whose_truth_differs_are_not_compared(plain: ProjectBuilder) 
     assert entry.evidence["verdict"]["result"] == "stale"
 
 
-def test_a_retrained_champion_has_no_scorecard(plain: ProjectBuilder) -> None:
+def test_a_retrained_champion_is_compared_by_the_scorecard_that_was_kept(
+    plain: ProjectBuilder,
+) -> None:
     publish(plain, "it001", found=4)
-    crowned(plain)
+    sha256 = crowned(plain).model_sha256
+    kept = scorecard_file(plain.project, sha256, plain.gold_sha256)
+    assert kept.name == f"{sha256[:16]}-99999999.json"
+    row = read_json(kept)
+    assert (row["model"], row["model_sha256"]) == ("it001/chatts", sha256)
+    publish(plain, "it001", found=12)  # another scorecard, and another model below
     plain.model("it001", "chatts", "trained again")
     publish_again = plain.entry("it001", "base", {"chatts": 0.4}, 8)
     write_json(plain.project.registry("it001"), publish_again)
     publish(plain, "it002", "it001", found=12)
-    with pytest.raises(PromotionError, match="was promoted with model"):
+    kept.rename(plain.root / "elsewhere")
+    with pytest.raises(PromotionError, match=r"was promoted with model .*no scorecard of it"):
         crowned(plain, "it002")
+    (plain.root / "elsewhere").rename(kept)
+    verdict = crowned(plain, "it002").evidence["verdict"]
+    assert (verdict["result"], verdict["against"]) == ("win", "incumbent")
+    assert verdict["reference"] == pytest.approx(0.5)  # 4 of 12 found, none wrong
 
 
 # --- going back --------------------------------------------------------------------------------
@@ -252,15 +270,121 @@ def test_there_is_nothing_to_go_back_to(plain: ProjectBuilder) -> None:
         rollback(plain.root)
 
 
-def test_rollback_needs_the_earlier_model(plain: ProjectBuilder) -> None:
+def test_rollback_needs_the_copy_of_the_earlier_model(plain: ProjectBuilder) -> None:
     for number, found in enumerate((3, 12), start=1):
         publish(plain, f"it00{number}", found=found)
         promote(plain.root, f"it00{number}", "chatts", force=True, reason="step", gate=GATE)
-    directory = plain.project.model("it001", "chatts")
-    directory.rename(plain.root / "elsewhere")
-    with pytest.raises(PromotionError, match="dvc pull models/it001/chatts"):
+    shutil.rmtree(plain.root / "models")
+    sha256 = history(plain.root)[0].model_sha256
+    copy = plain.project.promoted(sha256)
+    copy.rename(plain.root / "elsewhere")
+    pull = f"dvc pull --force registry/models/{sha256[:16]}.dvc"
+    with pytest.raises(PromotionError, match=pull):
         rollback(plain.root)
     assert current_champion(plain.root) == "it002/chatts"
+    (plain.root / "elsewhere").rename(copy)
+    assert rollback(plain.root).to == "it001/chatts"
+
+
+# --- the copy that is served -------------------------------------------------------------------
+
+
+def test_the_champion_is_served_from_its_copy(plain: ProjectBuilder) -> None:
+    assert champion_model(plain.root) is None
+    publish(plain, "it001", found=8)
+    crowned(plain)
+    shutil.rmtree(plain.root / "models")
+    found = champion_model(plain.root)
+    assert found is not None
+    promotion, directory = found
+    assert directory == plain.root / "registry" / "models" / promotion.model_sha256[:16]
+    assert sha256_tree(directory) == promotion.model_sha256
+    pointer = yaml.safe_load(directory.with_suffix(".dvc").read_text("utf-8"))
+    assert [out["path"] for out in pointer["outs"]] == [directory.name]
+
+    (directory / "weights.txt").write_text("other", encoding="utf-8")
+    with pytest.raises(PromotionError, match=r"is not the model that was promoted.*dvc pull --for"):
+        champion_model(plain.root)
+    shutil.rmtree(directory)
+    with pytest.raises(PromotionError, match="is not on this machine"):
+        champion_model(plain.root)
+
+
+def test_a_champion_from_before_copies_were_kept_gets_one(plain: ProjectBuilder) -> None:
+    publish(plain, "it001", found=8)
+    entry = crowned(plain)
+    shutil.rmtree(plain.root / "registry" / "models")
+    with pytest.raises(PromotionError, match=r"no copy of it was kept.*tsloop promote it001"):
+        champion_model(plain.root)
+    assert crowned(plain) == entry
+    assert champion_model(plain.root) is not None
+    assert len(history(plain.root)) == 1
+    with pytest.raises(PromotionError, match="champion already"):
+        crowned(plain)
+
+
+@pytest.mark.parametrize("place", ["copytree", "_track", "append"])
+def test_a_promotion_that_is_cut_short_is_repeated(
+    plain: ProjectBuilder, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """In the copy, before DVC knows it, and before the line is written."""
+    publish(plain, "it001", found=8)
+    target: object = {
+        "copytree": promoted.shutil,
+        "_track": promoted,
+        "append": promotions,
+    }[place]
+    with monkeypatch.context() as patch:
+        patch.setattr(target, place, cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            crowned(plain)
+    assert champion_model(plain.root) is None
+    crowned(plain)
+    found = champion_model(plain.root)
+    assert found is not None
+    assert sorted(path.name for path in found[1].parent.iterdir()) == [
+        found[1].name,
+        f"{found[1].name}-99999999.json",
+        f"{found[1].name}.dvc",
+    ]
+
+
+def cut_short(*arguments: object, **settings: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_half_a_copy_and_half_a_pointer_are_made_whole(plain: ProjectBuilder) -> None:
+    """What SIGKILL may leave, as `dvc add` neither links nor writes in one step."""
+    publish(plain, "it001", found=8)
+    copy = plain.project.promoted(sha256_tree(plain.project.model("it001", "chatts")))
+    copy.mkdir(parents=True)
+    (copy / "weights.txt").write_text("it001", encoding="utf-8")
+    copy.with_suffix(".dvc").write_text("outs:\n- md5", encoding="utf-8")
+    leftover = copy.with_name(f".{copy.name}.tmp-99999999")
+    leftover.mkdir()
+    crowned(plain)
+    assert champion_model(plain.root) is not None
+    assert yaml.safe_load(copy.with_suffix(".dvc").read_text("utf-8"))["outs"][0]["md5"]
+    assert not leftover.exists()
+
+
+def test_garbage_collection_leaves_what_is_served(plain: ProjectBuilder) -> None:
+    shas = []
+    for number, found in enumerate((2, 4, 7, 12), start=1):
+        publish(plain, f"it00{number}", found=found)
+        entry = promote(plain.root, f"it00{number}", "chatts", force=True, reason="step", gate=GATE)
+        shas.append(entry.model_sha256)
+    rollback(plain.root)  # it003 is champion, it002 the one before, it004 the challenger
+    doomed = collect_models(plain.root, 0, dry_run=True)
+    assert doomed == [plain.project.promoted(shas[0])]
+    assert doomed[0].is_dir()
+    assert collect_models(plain.root, 4) == []
+    assert collect_models(plain.root, 0) == doomed
+    assert not doomed[0].exists()
+    assert not doomed[0].with_suffix(".dvc").exists()
+    for sha256 in shas[1:]:
+        assert sha256_tree(plain.project.promoted(sha256)) == sha256
+    assert rollback(plain.root).to == "it002/chatts"
 
 
 # --- the file ----------------------------------------------------------------------------------

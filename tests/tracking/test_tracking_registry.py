@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from tracking_project import ProjectBuilder
 
-from tsloop.errors import TrackingError
+from tsloop.errors import PromotionError, TrackingError
 from tsloop.files import sha256_tree, write_json
 from tsloop.tracking.config import TrackingConfig
-from tsloop.tracking.promotions import Promotion, _append
+from tsloop.tracking.history import Promotion, append
+from tsloop.tracking.promoted import keep_model
+from tsloop.tracking.promotions import published_iteration
 from tsloop.tracking.registry import ALIASES, check_alias, check_source
 from tsloop.tracking.store import Store, local_path
 from tsloop.tracking.sync import SyncReport, sync
@@ -31,7 +34,7 @@ def crown(builder: ProjectBuilder, key: str, *, before: str | None = None, sha: 
     entry = Promotion(
         "2026-01-02T03:04:05Z", "ann", "promote", before, key, {"model_sha256": sha}, "better"
     )
-    _append(builder.project, entry)
+    append(builder.project, entry)
 
 
 def versions(store: Store) -> dict[str, str]:
@@ -77,9 +80,10 @@ def test_aliases_follow_the_history(builder: ProjectBuilder, open_project_store:
     assert aliases(store) == {"champion": "it001/chatts"}
 
     builder.iteration("it002", "it001", variants={"chatts": 0.5, "knn": 0.7})
-    assert run_sync(builder).aliases == {"champion": "it001/chatts", "challenger": "it002/knn"}
+    # The primary variant, though knn was better on gold: gold does not choose.
+    assert run_sync(builder).aliases == {"champion": "it001/chatts", "challenger": "it002/chatts"}
     crown(builder, "it002/knn", before="it001/chatts")
-    assert run_sync(builder).aliases_moved == 2
+    assert run_sync(builder).aliases_moved == 1
     assert aliases(store) == {"champion": "it002/knn", "challenger": "it002/chatts"}
     assert not run_sync(builder).changed
 
@@ -95,6 +99,102 @@ def test_the_history_is_mirrored_on_the_version(
     )
     told = "2026-01-02T03:04:05Z promote by ann, before: none (better)"
     assert version.tags["tsloop.history"] == told
+    facts = {key: version.tags[f"tsloop.promotion.{key}"] for key in ("time", "who", "from", "to")}
+    assert facts == {
+        "time": "2026-01-02T03:04:05Z",
+        "who": "ann",
+        "from": "none",
+        "to": "it001/chatts",
+    }
+    evidence = json.loads(version.tags["tsloop.promotion.evidence"])
+    assert evidence == {"model_sha256": version.tags["model.sha256"]}
+    assert not run_sync(builder).changed
+
+
+def keep(builder: ProjectBuilder, key: str) -> Path:
+    """The copy that `promote` makes."""
+    iteration, _, variant = key.partition("/")
+    directory = builder.project.model(iteration, variant)
+    return keep_model(builder.project, sha256_tree(directory), directory)
+
+
+def contents(store: Store) -> dict[str, set[str]]:
+    """Alias → the hashes of the model directories in its version."""
+    found = {}
+    for alias, number in store.client.get_registered_model("tsloop").aliases.items():
+        source = local_path(store.client.get_model_version("tsloop", str(number)).source)
+        assert source is not None
+        found[alias] = {sha256_tree(path) for path in (source / "artifacts").iterdir()}
+    return found
+
+
+def test_an_empty_store_gets_every_champion_back(
+    builder: ProjectBuilder, open_project_store: Opener
+) -> None:
+    """Though one was trained again since then, and the stage outputs of the other are gone."""
+    builder.iteration("it001")
+    builder.iteration("it002", "it001")
+    places = [keep(builder, "it001/chatts"), keep(builder, "it002/chatts")]
+    shas = [sha256_tree(place) for place in places]
+    crown(builder, "it001/chatts")
+    crown(builder, "it002/chatts", before="it001/chatts")
+    builder.iteration("it002", "it001", weights="trained again")
+    shutil.rmtree(builder.root / "models" / "it001")
+    report = run_sync(builder)
+    assert report.problems == []
+    assert report.versions_created == 3
+    assert report.aliases == {"champion": "it002/chatts"}
+    store = open_project_store(builder.root)
+    assert contents(store) == {"champion": {shas[1]}}
+    champion = store.client.get_model_version_by_alias("tsloop", "champion")
+    assert champion.tags["tsloop.promotion.from"] == "it001/chatts"
+    run = store.client.get_run(champion.run_id)
+    assert run.data.tags["tsloop.kind"] == "promotion"
+    assert run.info.status == "FINISHED"
+    assert not run_sync(builder).changed
+
+    rebuilt = sync(builder.root, TrackingConfig(), project_name="demo", rebuild=True)
+    assert (rebuilt.versions_created, rebuilt.aliases) == (3, report.aliases)
+    assert contents(open_project_store(builder.root))["champion"] == {shas[1]}
+
+
+def test_a_champion_whose_copy_is_wrong_or_elsewhere_is_not_registered(
+    builder: ProjectBuilder,
+) -> None:
+    builder.iteration("it001")
+    place = keep(builder, "it001/chatts")
+    crown(builder, "it001/chatts")
+    builder.iteration("it001", weights="trained again")
+    pull = f"dvc pull --force registry/models/{place.name}.dvc"
+    (place / "weights.txt").write_text("other", encoding="utf-8")
+    report = run_sync(builder)
+    assert "champion" not in report.aliases
+    assert "is not the model that was promoted as it001/chatts" in report.problems[0]
+    assert pull in report.problems[0]
+    shutil.rmtree(place)
+    report = run_sync(builder)
+    assert "is not on this machine" in report.problems[0]
+    assert pull in report.problems[0]
+    assert report.absent_models == [f"registry/models/{place.name}"]
+
+
+def test_a_version_that_somebody_changed_is_registered_again(
+    builder: ProjectBuilder, open_project_store: Opener
+) -> None:
+    builder.iteration("it001")
+    sha = sha256_tree(keep(builder, "it001/chatts"))
+    crown(builder, "it001/chatts")
+    run_sync(builder)
+    store = open_project_store(builder.root)
+    source = local_path(store.client.get_model_version_by_alias("tsloop", "champion").source)
+    assert source is not None
+    (weights,) = source.rglob("weights.txt")
+    weights.write_text("other", encoding="utf-8")
+    weights.with_name("more.txt").write_text("more", encoding="utf-8")
+    report = run_sync(builder)
+    assert (report.versions_created, report.aliases_moved) == (1, 1)
+    assert contents(store)["champion"] == {sha}
+    assert not run_sync(builder).changed
 
 
 def test_a_retrained_model_does_not_inherit_the_title(
@@ -228,6 +328,22 @@ def test_a_planted_version_never_becomes_champion(
     assert "points to /etc" in report.problems[0]
     champion = store.client.get_model_version_by_alias("tsloop", "champion")
     assert str(champion.version) == "2"
+
+
+def test_the_iteration_stands_for_its_primary_variant(builder: ProjectBuilder) -> None:
+    builder.iteration("it001", variants={"chatts": 0.4, "boosting": 0.5, "knn": 0.9})
+    item = published_iteration(builder.root, "it001")
+    assert (item.primary, item.best_on_gold) == ("chatts", "knn")
+    assert [variant.name for variant in item.ranked()] == ["chatts", "boosting", "knn"]
+    entry = builder.entry("it001", "base", {"chatts": 0.4, "knn": 0.9}, 8)
+    del entry["primary"], entry["best_on_gold"]  # as revision 1 of the stage wrote it
+    entry["best_variant"] = "knn"
+    entry["config"]["evaluations"] = {"it001": {"primary": "chatts"}}
+    write_json(builder.project.registry("it001"), entry)
+    item = published_iteration(builder.root, "it001")
+    assert (item.primary, item.best_on_gold) == ("chatts", "knn")
+    with pytest.raises(PromotionError, match="it009 is not published"):
+        published_iteration(builder.root, "it009")
 
 
 def test_iterations_are_ordered_by_descent(builder: ProjectBuilder) -> None:

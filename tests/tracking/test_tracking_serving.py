@@ -21,7 +21,7 @@ from tracking_project import ProjectBuilder
 
 from tsloop.detectors.files import save_detector
 from tsloop.detectors.knn import KnnDetector
-from tsloop.errors import SeriesError
+from tsloop.errors import ModelFileError, SeriesError
 from tsloop.files import sha256_tree, write_json
 from tsloop.tracking.config import TrackingConfig, store_uri
 from tsloop.tracking.model_files import save_served_model
@@ -144,7 +144,7 @@ def test_a_result_is_json_without_nan(detector: KnnDetector) -> None:
 @pytest.fixture
 def champion(builder: ProjectBuilder, migrated_database: Path, detector: KnnDetector) -> Path:
     """A project whose champion is a real detector; returns its root."""
-    from tsloop.tracking.promotions import Promotion, _append
+    from tsloop.tracking.history import Promotion, append
 
     builder.iteration("it001", variants={"knn": 0.5})
     directory = builder.project.model("it001", "knn")
@@ -153,7 +153,7 @@ def champion(builder: ProjectBuilder, migrated_database: Path, detector: KnnDete
         builder.project.registry("it001"), builder.entry("it001", "base", {"knn": 0.5}, rank=1)
     )
     evidence = {"model_sha256": sha256_tree(directory)}
-    _append(
+    append(
         builder.project,
         Promotion("2026-01-01T00:00:00Z", "me", "promote", None, "it001/knn", evidence),
     )
@@ -168,7 +168,8 @@ def test_the_saved_model_is_code_and_files_without_pickle(
     import mlflow
 
     save_detector(detector, tmp_path / "it001" / "knn")
-    save_served_model(tmp_path / "saved", tmp_path / "it001" / "knn", {"model.sha256": "x"})
+    directory = tmp_path / "it001" / "knn"
+    save_served_model(tmp_path / "saved", directory, {"model.sha256": sha256_tree(directory)})
     names = {path.name for path in (tmp_path / "saved").rglob("*") if path.is_file()}
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".bin"))]
     assert {"MLmodel", "served_model.py", "detector.json", "input_example.json"} <= names
@@ -205,6 +206,18 @@ def test_a_damaged_version_fails_when_it_is_loaded(tmp_path: Path, detector: Knn
     (manifest,) = (tmp_path / "saved").rglob("detector.json")
     (manifest.parent / "weights.pkl").write_bytes(b"\x80\x04")
     with pytest.raises(Exception, match="may be a pickle"):
+        mlflow.pyfunc.load_model(str(tmp_path / "saved"))
+
+
+def test_a_version_with_another_model_in_it_fails(tmp_path: Path, detector: KnnDetector) -> None:
+    """Whoever changes files and their manifest alike is found out by the registered hash."""
+    import mlflow
+
+    save_detector(detector, tmp_path / "knn")
+    metadata = {"model.sha256": sha256_tree(tmp_path / "knn")}
+    save_served_model(tmp_path / "saved", tmp_path / "knn", metadata)
+    save_detector(detector, tmp_path / "saved" / "artifacts" / "knn", {"seed": 2})
+    with pytest.raises(ModelFileError, match=r"not the model that was registered.*tracking sync"):
         mlflow.pyfunc.load_model(str(tmp_path / "saved"))
 
 

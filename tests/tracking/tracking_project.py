@@ -33,6 +33,7 @@ class ProjectBuilder:
         self.project = Project(root)
         self.gold_sha256 = gold_sha256
         root.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(root / ".dvc" / "config", "[core]\n    no_scm = True\n")
 
     def iteration(
         self,
@@ -103,7 +104,8 @@ class ProjectBuilder:
                 }
                 for v, f1 in variants.items()
             },
-            "best_variant": best,
+            "primary": "chatts" if "chatts" in variants else best,
+            "best_on_gold": best,
         }  # fmt: skip
 
     def job(self, sweep: str, job: str, **changes: Any) -> Path:
@@ -142,7 +144,7 @@ class ProjectBuilder:
         """Commit everything but the local state; returns the commit."""
         if not (self.root / ".git").exists():
             self.git("init", "-q")
-            write_text_atomic(self.root / ".gitignore", "/.tsloop/\n")
+            write_text_atomic(self.root / ".gitignore", "/.tsloop/\n/.dvc/cache\n/.dvc/tmp\n")
         self.git("add", "-A")
         self.git("commit", "-q", "-m", "results")
         return self.git("rev-parse", "HEAD")

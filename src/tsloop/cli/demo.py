@@ -9,8 +9,9 @@ from pathlib import Path
 
 import typer
 
-from tsloop.cli.registry import promote
+from tsloop.cli.registry import promote, sync_project
 from tsloop.cli.tables import iterations_table, metrics_table, show
+from tsloop.errors import PromotionError
 from tsloop.loop.manager import IterationManager
 from tsloop.project import Project
 
@@ -24,7 +25,11 @@ def run_demo(project: Project) -> None:
     manager.repro()
     iterations = manager.list_iterations()
     newest = iterations[-1]
-    promote(f"{newest.name}", force=False, reason="", if_win=True)
+    try:
+        promote(f"{newest.name}", force=False, reason="", if_win=True)
+    except PromotionError as error:  # as where settings were changed and the champion trained again
+        typer.echo(f"Not promoted: {error}")
+        sync_project(project)
     show(iterations_table(iterations))
     show(metrics_table(newest.metrics))
     minutes, seconds = divmod(int(time.monotonic() - started), 60)

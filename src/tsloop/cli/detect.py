@@ -127,7 +127,7 @@ def _detector(model: str) -> tuple[Detector, str]:
     from tsloop.detectors.files import load_detector
     from tsloop.errors import DetectorError, ProjectError
     from tsloop.project import find_project
-    from tsloop.tracking.promotions import current_champion
+    from tsloop.tracking.promotions import champion_model
 
     if model and Path(model).is_dir():
         return load_detector(Path(model)), f"Model: {model}"
@@ -135,13 +135,17 @@ def _detector(model: str) -> tuple[Detector, str]:
         project = find_project()
     except ProjectError:
         project = None
-    chosen = model or (current_champion(project.root) if project else None)
-    if project is None or not chosen:
-        if model:
+    if model:
+        if project is None:
             raise DetectorError(f"There is no model {model!r} here.", hint="Give a directory.")
+        iteration, _, variant = model.partition("/")
+        if not variant:
+            raise DetectorError(f"Model {model!r} names no variant.", hint=f"Write {model}/chatts.")
+        return load_detector(project.model(iteration, variant)), f"Model: {model}"
+    served = champion_model(project.root) if project else None
+    if served is None:
         detector = build({"_target_": "tsloop.detectors.chatts.ChattsDetector"})
         return detector, "No champion yet: using the embedded base, which no label has taught."
-    iteration, _, variant = chosen.partition("/")
-    if not variant:
-        raise DetectorError(f"Model {chosen!r} names no variant.", hint=f"Write {chosen}/chatts.")
-    return load_detector(project.model(iteration, variant)), f"Model: {chosen}"
+    promotion, directory = served
+    said = f"Model: {promotion.to}, the champion (promoted {promotion.time})"
+    return load_detector(directory), said

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from tsloop.project import Project
 
-__all__ = ["promote", "rollback", "sync_project", "tracking_app"]
+__all__ = ["promote", "rollback", "sync", "sync_project", "tracking_app", "ui"]
 
 tracking_app = typer.Typer(
     help="MLflow: synchronise it with the project, open it.", no_args_is_help=True
@@ -72,36 +72,44 @@ def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000) -> 
 
 def promote(
     model: Annotated[
-        str, typer.Argument(help="ITERATION/VARIANT, as it003/chatts; ITERATION takes its best.")
+        str,
+        typer.Argument(help="ITERATION/VARIANT, as it003/chatts; ITERATION: its primary variant."),
     ],
     force: Annotated[bool, typer.Option("--force", help="Promote against the gate.")] = False,
     reason: Annotated[str, typer.Option(help="Why; needed with --force.")] = "",
     if_win: Annotated[
-        bool, typer.Option("--if-win", help="Exit quietly where the gate does not say win.")
+        bool,
+        typer.Option(
+            "--if-win",
+            help="No error where the gate does not say win, or the model is champion already.",
+        ),
     ] = False,
 ) -> None:
     """Make a published model the champion, if it beats the present one on gold."""
     from tsloop.config.params import read_params
     from tsloop.config.schema import section
-    from tsloop.errors import PromotionError
-    from tsloop.files import read_json
+    from tsloop.errors import AlreadyChampionError, NoWinError
     from tsloop.project import find_project
     from tsloop.tracking.promotions import promote as make_champion
+    from tsloop.tracking.promotions import published_iteration
 
     project = find_project()
     iteration, _, variant = model.partition("/")
     try:
         if not variant:
-            published = project.registry(iteration)
-            if not published.exists():
-                raise PromotionError(f"{iteration} is not published.", hint="Run: dvc repro")
-            variant = read_json(published)["best_variant"]
+            published = published_iteration(project.root, iteration)
+            variant = published.primary
+            if published.best_on_gold not in ("", variant):
+                typer.echo(
+                    f"{iteration} stands for its primary variant {variant}. On gold "
+                    f"{published.best_on_gold} was best, but gold does not choose."
+                )
         gate = section(read_params(project), "gate")
         entry = make_champion(
             project.root, iteration, variant, gate=gate, force=force, reason=reason
         )
         typer.echo(str(entry))
-    except PromotionError as error:
+    except (NoWinError, AlreadyChampionError) as error:
         if not if_win:
             raise
         typer.echo(f"Not promoted: {error}")

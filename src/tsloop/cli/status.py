@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection
 
 import typer
 
 from tsloop.cli.tables import iterations_table, show
 from tsloop.config.params import check_drift
-from tsloop.errors import ConfigDriftError
+from tsloop.errors import ConfigDriftError, TsloopError
 from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
 from tsloop.loop.manager import IterationManager
 from tsloop.loop.source_news import source_news
@@ -20,7 +21,6 @@ __all__ = ["next_step", "show_status"]
 
 def show_status(project: Project) -> None:
     """Print the iterations, the champion and the next step; bring MLflow up to date."""
-    from tsloop.cli.registry import sync_project
     from tsloop.tracking.promotions import current_champion
 
     try:
@@ -37,8 +37,18 @@ def show_status(project: Project) -> None:
     facts = {name: gather_facts(project, spec, view) for name, spec in view.specs.items()}
     outdated = {name for name, found in facts.items() if not (found.report and found.published)}
     if any(project.registry(it.name).exists() for it in iterations):
-        sync_project(project)
+        _follow(project)
     typer.echo(next_step([(it.name, it.state, it.failure) for it in iterations], waiting, outdated))
+
+
+def _follow(project: Project) -> None:
+    """Bring MLflow up to date. It only shows what the files say: that it cannot is no failure."""
+    from tsloop.cli.registry import sync_project
+
+    try:
+        sync_project(project)
+    except (TsloopError, OSError, sqlite3.Error) as error:
+        typer.echo(f"Attention: MLflow is not up to date. {error}")
 
 
 def next_step(
@@ -47,6 +57,7 @@ def next_step(
     outdated: Collection[str] = (),
 ) -> str:
     """One sentence: the command that moves the loop on.
+
 
     ``waiting`` have labels that their stages do not know yet; what ``outdated`` published or
     reported is missing, or does not belong to their labels, models and settings.

@@ -33,8 +33,10 @@ def show(table: Table) -> None:
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
-    """One row per variant."""
-    table = Table(title="on gold", title_justify="left")
+    """One row per variant; the title says which was best, where there are several."""
+    scored = {v: m["event_f1"] for v, m in metrics.items() if "event_f1" in m}
+    best = f", best event-F1: {max(scored, key=scored.__getitem__)}" if len(scored) > 1 else ""
+    table = Table(title=f"on gold{best}", title_justify="left")
     table.add_column("variant")
     for title in _METRICS.values():
         table.add_column(title, justify="right")

@@ -251,6 +251,8 @@ def _sections(composed: Any) -> dict[str, Any]:
 def _unroll(
     project: Project, values: Mapping[str, Any], previous: Mapping[str, Any]
 ) -> dict[str, Any]:
+    from tsloop.tracking.promotions import reference_model
+
     iterations = read_iterations(project)
     unrolled = unroll(
         iterations,
@@ -259,6 +261,7 @@ def _unroll(
         published=frozenset(name for name in iterations if project.registry(name).exists()),
         journals=frozenset(name for name in iterations if project.labels(name).exists()),
         label_set_sha256=label_set_sha256(project, values["labels"].get("set"), previous),
+        champion=reference_model(project),
     )
     check_frozen_label_sets(project, vars(unrolled))
     latest = next(reversed(unrolled.datasets), BASE)

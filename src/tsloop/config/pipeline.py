@@ -81,20 +81,21 @@ def unroll(
     published: frozenset[str] = frozenset(),
     journals: frozenset[str] = frozenset(),
     label_set_sha256: str = "",
+    champion: Mapping[str, Any] | None = None,
 ) -> Unrolled:
     """Entries for every stage.
 
     ``values`` are the resolved sections of the configuration, ``previous`` the last ``params.yaml``
     (frozen entries are copied from it), ``published`` the iterations that have a registry file,
-    ``journals`` those that have a human journal, and ``label_set_sha256`` is the hash of the
-    project's own label set.
+    ``journals`` those that have a human journal, ``label_set_sha256`` is the hash of the project's
+    own label set, and ``champion`` the model that open iterations are compared with.
     """
     if not values.get("variants"):
         raise ConfigError(
             "No variant is left, and an iteration needs at least one.",
             hint="Add one: tsloop configure +detector@variants.knn=knn",
         )
-    unroller = _Unroller(iterations, values, previous, published, journals)
+    unroller = _Unroller(iterations, values, previous, published, journals, champion)
     if label_set_sha256:
         unroller.label_set = {"label_set_sha256": label_set_sha256}
     return unroller.run()
@@ -117,12 +118,14 @@ class _Unroller:
         previous: Mapping[str, Any],
         published: frozenset[str],
         journals: frozenset[str],
+        champion: Mapping[str, Any] | None,
     ) -> None:
         self.specs = iterations
         self.values = values
         self.previous = previous
         self.published = published
         self.journals = journals
+        self.champion = champion
         self.parents = {spec.parent for spec in iterations.values()}
         self.annotator = values["annotator"]["kind"]
         self.label_set: dict[str, str] = {}
@@ -282,6 +285,7 @@ class _Unroller:
             "labels": self._pick("labels", leaf),
             **self.label_set,
             "revision": REVISIONS["evaluate"],
+            **self._champion(spec),
         }
         self.out.queues[name] = self._queue(name, leaf, simulated)
         self.out.publications[name] = {
@@ -291,6 +295,27 @@ class _Unroller:
                 for variant in self.values["variants"]
             },
             "revision": REVISIONS["publish"],
+        }
+
+    def _champion(self, spec: IterationSpec) -> dict[str, Any]:
+        """The champion of the time: once an iteration is published, later ones do not matter to it.
+
+        ``is_parent`` says that it is scored anyway, on whatever gold there is then.
+        """
+        previous = self.previous.get("evaluations", {}).get(spec.name)
+        if spec.name in self.published and previous is not None:
+            return {"champion": previous["champion"]} if "champion" in previous else {}
+        if self.champion is None:
+            return {}
+        iteration = self.champion["model"].partition("/")[0]
+        if iteration == spec.name:
+            return {}
+        return {
+            "champion": {
+                "model": self.champion["model"],
+                "scorecard": self.champion["scorecard"],
+                "is_parent": self.champion["published"] and iteration == spec.parent,
+            }
         }
 
     def _variant(self, spec: IterationSpec, variant: str, leaf: bool) -> None:

@@ -315,17 +315,21 @@ class IterationManager:
 
         ``keep`` counts all iterations, live ones too. Labels, snapshots and reports stay, and so
         does every iteration that is live, that a live one builds on, that has the challenger or
-        was ever champion. DVC's cache is left alone: see `collect_cache`.
+        was ever champion. Of the copies in ``registry/models``, old ones that nobody serves go
+        too. DVC's cache is left alone: see `collect_cache`.
         """
-        if dry_run:
-            return self._relative(self.find_garbage(keep))
-        with self._changing("gc"):
-            garbage = self.find_garbage(keep)
-            for name, directories in garbage.doomed.items():
-                forget_outputs(self.project, name, weights_only=True)
-                for directory in directories:
-                    shutil.rmtree(directory)
-        return self._relative(garbage)
+        from tsloop.tracking.promotions import collect_models
+
+        garbage = self.find_garbage(keep)
+        if not dry_run:
+            with self._changing("gc"):
+                garbage = self.find_garbage(keep)
+                for name, directories in garbage.doomed.items():
+                    forget_outputs(self.project, name, weights_only=True)
+                    for directory in directories:
+                        shutil.rmtree(directory)
+        copies = collect_models(self.project.root, keep, dry_run=dry_run)
+        return [*self._relative(garbage), *map(self.project.relative, copies)]
 
     def collect_cache(self) -> None:
         """Let DVC drop from its cache what no branch, experiment or present file refers to.

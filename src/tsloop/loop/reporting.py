@@ -7,6 +7,7 @@ from typing import Any
 
 from tsloop.annotations.gold import GoldSet
 from tsloop.detectors.predictions import read_all_scores, read_detections
+from tsloop.evaluation.scorecard import Scorecard
 from tsloop.files import read_json, read_jsonl, sha256_file, sha256_tree
 from tsloop.labels import LabelSet
 from tsloop.loop.assess import Assessment
@@ -14,6 +15,7 @@ from tsloop.project import Project
 from tsloop.report.cases import select_cases
 from tsloop.report.data import CaseData, HistoryPoint, ReportData, Verdict
 from tsloop.series.store import SeriesStore
+from tsloop.tracking.promoted import read_kept_scorecard
 
 __all__ = ["report_data"]
 
@@ -31,32 +33,21 @@ def report_data(
     max_cases: int,
 ) -> ReportData:
     """What ``reports/<it>/report.html`` and the charts of `dvc plots` show."""
-    parent = params["evaluations"][name]["parent"]
-    primary = params["evaluations"][name]["primary"]
-    snapshot = read_json(project.snapshot(name) / "snapshot.json")
-    version = assessment.gold["version"]
+    entry = params["evaluations"][name]
     fits = {v: params["fits"][f"{name}-{v}"] for v in assessment.variants}
     return ReportData(
         iteration=name,
-        parent=parent,
+        parent=entry["parent"],
         project=params["project"]["name"],
-        primary=primary,
+        primary=entry["primary"],
         variants=assessment.variants,
         baselines=assessment.baselines,
         parent_scorecards={
             _model_name(fits[variant]): card for variant, card in assessment.parents.items()
         },
+        **_champion(project, entry.get("champion"), assessment, fits),
         verdicts=_verdicts(name, fits, assessment),
-        history=[
-            HistoryPoint(
-                point["iteration"],
-                point["variant"],
-                point["metrics"],
-                {key: (low, high) for key, (low, high) in point["intervals"].items()},
-                version,
-            )
-            for point in history
-        ],
+        history=_history(history, assessment.gold["version"]),
         training={
             variant: read_jsonl(project.model(name, variant) / "training.jsonl")
             for variant in assessment.variants
@@ -65,27 +56,73 @@ def report_data(
             variant: [(recall, precision) for _, precision, recall in points]
             for variant, points in assessment.curves.items()
         },
-        cases=_cases(project, name, primary, assessment, store, gold, max_cases),
+        cases=_cases(project, name, entry["primary"], assessment, store, gold, max_cases),
         data_summary=_summary(store),
-        snapshot=snapshot,
+        snapshot=read_json(project.snapshot(name) / "snapshot.json"),
         dataset=read_json(project.dataset(name) / "split.json"),
         quality=read_json(project.snapshot(name) / "quality.json"),
         gold=assessment.gold,
-        gold_version=version,
+        gold_version=assessment.gold["version"],
         lineage=_lineage(project, name, params, assessment),
-        hashes={
-            "series": sha256_file(project.series / "manifest.json"),
-            "snapshot": snapshot["annotations_sha256"],
-            "dataset": sha256_tree(project.dataset(name)),
-            "gold": assessment.gold["sha256"],
-            **{
-                f"model/{variant}": sha256_tree(project.model(name, variant))
-                for variant in assessment.variants
-            },
-        },
-        config={variant: entry["detector"] for variant, entry in fits.items()},
+        hashes=_hashes(project, name, assessment),
+        config={variant: fit["detector"] for variant, fit in fits.items()},
         label_set=label_set,
     )
+
+
+def _champion(
+    project: Project,
+    champion: Mapping[str, Any] | None,
+    assessment: Assessment,
+    fits: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The champion of the time, with its scorecard where that was measured on the same gold.
+
+    A champion that is a parent was scored here; any other has the scorecard that was kept when it
+    was promoted: a file in git that never changes, named by the parameters.
+    """
+    if champion is None:
+        return {}
+    model = str(champion["model"])
+    parents = {_model_name(fits[v]): card for v, card in assessment.parents.items()}
+    if champion["is_parent"] and model in parents:
+        return {"champion": model, "champion_scorecard": parents[model]}
+    # The parent was trained again after it had been promoted: not the same model.
+    name = f"{model} (as promoted)" if model in parents else model
+    if not champion["scorecard"]:
+        return {"champion": name}
+    kept = read_kept_scorecard(project.root / champion["scorecard"])
+    if kept["gold"]["sha256"] != assessment.gold["sha256"]:
+        return {"champion": name, "champion_gold_version": kept["gold"]["version"]}
+    return {"champion": name, "champion_scorecard": Scorecard.from_dict(kept["scorecard"])}
+
+
+def _history(history: Sequence[Mapping[str, Any]], gold_version: int) -> list[HistoryPoint]:
+    return [
+        HistoryPoint(
+            point["iteration"],
+            point["variant"],
+            point["metrics"],
+            {key: (low, high) for key, (low, high) in point["intervals"].items()},
+            gold_version,
+        )
+        for point in history
+    ]
+
+
+def _hashes(project: Project, name: str, assessment: Assessment) -> dict[str, str]:
+    snapshot = read_json(project.snapshot(name) / "snapshot.json")
+    models = {
+        f"model/{variant}": sha256_tree(project.model(name, variant))
+        for variant in assessment.variants
+    }
+    return {
+        "series": sha256_file(project.series / "manifest.json"),
+        "snapshot": snapshot["annotations_sha256"],
+        "dataset": sha256_tree(project.dataset(name)),
+        "gold": assessment.gold["sha256"],
+        **models,
+    }
 
 
 def _model_name(fit: Mapping[str, Any]) -> str:

@@ -93,6 +93,7 @@ def _context(data: ReportData) -> dict[str, object]:
         "others": [statement(data, name) for name in others],
         "tiles": tiles(data, headline),
         "tables": metric_tables(rows),
+        "champion_missing": bool(data.champion) and data.champion not in {r.name.en for r in rows},
         "learning": [_picture(chart) for chart in learning_charts(data)],
         "left_out": len(left_out),
         "clipped": any(m.get("clicks_saved", 0.0) < -1 for m in measured),

@@ -136,12 +136,14 @@ class ReportData:
     ``variants`` maps this iteration's variants to their scorecards, ``failures`` the variants that
     could not be fitted or run to the reason. Models are named ``iteration/variant``: so are the
     keys of ``verdicts`` (models of this iteration), of ``parent_scorecards`` (the models that they
-    were fine-tuned from) and ``champion``; all scorecards were measured on the same gold. The other
-    mappings have variants as keys. ``primary`` is the variant that comes first. ``pr_curves`` hold
-    (recall, precision) pairs in threshold order, ``training`` flat rows with ``step``, ``loss`` and
-    ``valid_loss``. ``snapshot``, ``dataset``, ``data_summary``, ``gold``, ``quality`` and
-    ``config`` are JSON-like; ``lineage`` maps a variant to what its model was made from, ``hashes``
-    a part (series, snapshot, dataset, gold, model/<variant>) to its content hash.
+    were fine-tuned from) and ``champion``; all scorecards were measured on the same gold. A
+    champion without a scorecard on this gold has none here; ``champion_gold_version`` is the gold
+    that it was measured on. The other mappings have variants as keys. ``primary`` is the variant
+    that comes first. ``pr_curves`` hold (recall, precision) pairs in threshold order, ``training``
+    flat rows with ``step``, ``loss`` and ``valid_loss``. ``snapshot``, ``dataset``,
+    ``data_summary``, ``gold``, ``quality`` and ``config`` are JSON-like; ``lineage`` maps a variant
+    to what its model was made from, ``hashes`` a part (series, snapshot, dataset, gold,
+    model/<variant>) to its content hash.
     """
 
     iteration: str
@@ -154,6 +156,7 @@ class ReportData:
     baselines: Mapping[str, Card] = field(default_factory=dict)
     parent_scorecards: Mapping[str, Card] = field(default_factory=dict)
     champion_scorecard: Card | None = None
+    champion_gold_version: int | None = None
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     history: Sequence[HistoryPoint] = ()
     training: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)

@@ -41,6 +41,7 @@ _WRITTEN = (
     "models",
     "models/*",
     "registry",
+    "registry/models",
     "reports",
     "reports/*",
 )

@@ -19,7 +19,15 @@ from filelock import FileLock, Timeout
 
 from tsloop.errors import TrackingError
 
-__all__ = ["check_database", "dispose", "locked", "make_database", "sqlite_path"]
+__all__ = [
+    "BUSY_TIMEOUT_MS",
+    "LOCK_TIMEOUT_S",
+    "check_database",
+    "dispose",
+    "locked",
+    "make_database",
+    "sqlite_path",
+]
 
 BUSY_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_S = 300.0

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tsloop.errors import EvaluationError, PromotionError
+from tsloop.errors import EvaluationError, NoWinError, PromotionError
 from tsloop.files import read_json
 from tsloop.project import Project
+from tsloop.tracking.promoted import keep_scorecard, kept_scorecard
 from tsloop.tracking.published import Published, Variant, find_variant
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tsloop.loop.gate import GateConfig
     from tsloop.tracking.promotions import Promotion
 
-__all__ = ["gate_evidence"]
+__all__ = ["gate_evidence", "keep_candidate_scorecard"]
 
 _SCHEMA = "tsloop.scorecard/1"
 
@@ -63,11 +64,25 @@ def gate_evidence(
         return {"gold_sha256": gold, "verdict": {"result": "stale", "text": str(error)}}
     if str(verdict.result) != "win" and not force:
         against = incumbent.to if incumbent else "the trivial baselines"
-        raise PromotionError(
+        raise NoWinError(
             f"{candidate.key} does not win against {against}: {verdict.result}. {verdict.text}",
             hint="Overrule the gate with: --force --reason 'why'",
         )
     return {"gold_sha256": gold, "verdict": verdict.to_dict()}
+
+
+def keep_candidate_scorecard(project: Project, candidate: Variant) -> None:
+    """Keep the candidate's scorecard with its model, so that others can be compared with it.
+
+    A forced promotion may have none.
+    """
+    try:
+        report = _read_scorecard(project, candidate.iteration)
+    except PromotionError:
+        return
+    card = (report.get("variants") or {}).get(candidate.name)
+    if card is not None:
+        keep_scorecard(project, candidate.key, candidate.model_sha256, report["gold"], card)
 
 
 def _read_scorecard(project: Project, iteration: str) -> Mapping[str, Any]:
@@ -135,20 +150,30 @@ def _incumbent_card(
     incumbent: Promotion | None,
     gold: str,
 ) -> Scorecard | None:
-    """The champion's scorecard on the same gold: its own, or the one scored beside its child."""
+    """The champion's scorecard on the same gold.
+
+    It is the one scored beside its child, the one kept when it was promoted, or its iteration's.
+    """
+    from tsloop.evaluation.scorecard import Scorecard
+
     if incumbent is None:
         return None
     iteration, _, name = incumbent.to.partition("/")
     known = find_variant(published, incumbent.to)
-    if known is None or known.model_sha256 != incumbent.model_sha256:
+    same = known is not None and known.model_sha256 == incumbent.model_sha256
+    item = next(item for item in published if item.iteration == candidate.iteration)
+    if same and item.parent == iteration and name in (report.get("parents") or {}):
+        return _card(report, "parents", name, candidate.iteration)
+    kept = kept_scorecard(project, incumbent.model_sha256, gold)
+    if kept is not None:
+        return Scorecard.from_dict(kept["scorecard"])
+    if not same:
         raise PromotionError(
             f"The champion {incumbent.to} was promoted with model {incumbent.model_sha256[:12]}…, "
-            "which is not the one published now, so there is no scorecard of it.",
+            f"which is not the one published now, and no scorecard of it on gold {gold[:12]}… was "
+            "kept.",
             hint="Go back to an earlier champion with `tsloop rollback`, or use --force --reason.",
         )
-    item = next(item for item in published if item.iteration == candidate.iteration)
-    if item.parent == iteration and name in (report.get("parents") or {}):
-        return _card(report, "parents", name, candidate.iteration)
     own = _read_scorecard(project, iteration)
     if own["gold"]["sha256"] != gold:
         raise PromotionError(

@@ -109,10 +109,10 @@ class _Builder:
     def build(self) -> IterationRuns:
         children = [self._variant(variant) for variant in self.published.variants]
         children += [self._baseline(name) for name in sorted(self.scorecard.get("baselines") or {})]
-        best = next((c for c in children if c.name == self.published.best_variant), None)
-        return IterationRuns(self._parent(best), tuple(children))
+        primary = next((c for c in children if c.name == self.published.primary), None)
+        return IterationRuns(self._parent(primary), tuple(children))
 
-    def _parent(self, best: RunSpec | None) -> RunSpec:
+    def _parent(self, primary: RunSpec | None) -> RunSpec:
         figures = {
             f"{part}.{name}": self.entry[part][name]
             for part in ("snapshot", "gold")
@@ -120,8 +120,8 @@ class _Builder:
             if name in (self.entry.get(part) or {})
         }
         metrics = [Metric(name, value) for name, value in finite(figures)[0].items()]
-        if best is not None:
-            metrics += [m for m in best.metrics if not m.name.startswith("training/")]
+        if primary is not None:
+            metrics += [m for m in primary.metrics if not m.name.startswith("training/")]
         report = self.project.report(self.it)
         files = [(report, "report")] if report.is_dir() else []
         figures_of_dvc = (f"reports/metrics/{self.it}.json", f"reports/curves/{self.it}.csv")
@@ -135,7 +135,8 @@ class _Builder:
             **self.common,
             **self.sources.tags(),
             "tsloop.stage": "publish",
-            "tsloop.best_variant": self.published.best_variant,
+            "tsloop.primary": self.published.primary,
+            "tsloop.best_on_gold": self.published.best_on_gold,
             "mlflow.note.content": self._note(),
         }
         return RunSpec(
@@ -264,7 +265,10 @@ class _Builder:
 
     def _note(self) -> str:
         parent = f", built on {self.published.parent}" if self.published.parent else ""
-        return f"Iteration {self.it}{parent}. The report is the artifact `report/report.html`."
+        shown = f" Its metrics are those of its primary variant, {self.published.primary}."
+        return (
+            f"Iteration {self.it}{parent}.{shown} The report is the artifact `report/report.html`."
+        )
 
 
 def _base_tags(base: Mapping[str, Any]) -> dict[str, str]:

@@ -16,7 +16,10 @@ _CODE = Path(__file__).with_name("served_model.py")
 
 
 def save_served_model(target: Path, directory: Path, metadata: Mapping[str, str]) -> None:
-    """Write an MLflow model: our code file, a copy of the model directory, the signature."""
+    """Write an MLflow model: our code file, a copy of the model directory, the signature.
+
+    The served code compares the copy with ``model.sha256`` of the metadata when it loads.
+    """
     mlflow = import_mlflow()
     mlflow.pyfunc.save_model(
         str(target),
@@ -26,6 +29,7 @@ def save_served_model(target: Path, directory: Path, metadata: Mapping[str, str]
         input_example=input_example(),
         pip_requirements=[f"tsloop=={version('tsloop')}"],
         metadata=dict(metadata),
+        model_config={"model_sha256": metadata.get("model.sha256", "")},
     )
 
 

@@ -2,26 +2,51 @@
 
 The file is history: kept in git, only ever added to, and the only authority. Aliases in MLflow
 follow it. A promotion runs the gate afresh on the scorecards of candidate and champion, and refuses
-evidence that no longer fits the files. A rollback takes the last promotion back; it needs no gate,
-only the previous champion's model.
+evidence that no longer fits the files. It keeps a copy of the model (`tsloop.tracking.promoted`)
+before the line is written, so that whatever the history names can be served. A rollback takes the
+last promotion back; it needs no gate, only the copy of the previous champion.
 """
 
 from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
-from tsloop.errors import PromotionError, TrackingError
-from tsloop.files import dump_json, read_jsonl, sha256_tree, write_bytes_atomic
+from tsloop.errors import AlreadyChampionError, PromotionError, TrackingError
+from tsloop.files import sha256_tree
 from tsloop.project import Project
-from tsloop.tracking.published import Variant, find_variant, pick_challenger, read_published
+from tsloop.tracking.history import (
+    PROMOTE,
+    ROLLBACK,
+    Promotion,
+    append,
+    champion,
+    current_champion,
+    ever_champion,
+    history,
+    history_lock,
+    standing,
+)
+from tsloop.tracking.promoted import (
+    forget_models,
+    holds,
+    is_kept,
+    keep_model,
+    kept_models,
+    promoted_model,
+    scorecard_file,
+)
+from tsloop.tracking.published import (
+    Published,
+    Variant,
+    find_variant,
+    pick_challenger,
+    read_published,
+)
 
 if TYPE_CHECKING:
     from tsloop.loop.gate import GateConfig
@@ -30,112 +55,36 @@ if TYPE_CHECKING:
 __all__ = [
     "Promotion",
     "champion",
+    "champion_model",
+    "collect_models",
     "current_challenger",
     "current_champion",
+    "default_who",
     "ever_champion",
     "history",
     "promote",
+    "published_iteration",
+    "reference_model",
     "rollback",
 ]
 
-SCHEMA = "tsloop.promotion/1"
-PROMOTE, ROLLBACK = "promote", "rollback"
 
+def champion_model(project_dir: Path) -> tuple[Promotion, Path] | None:
+    """The champion and the directory to serve it from, whose content is the promoted one.
 
-@dataclass(frozen=True, slots=True)
-class Promotion:
-    """One line of the history: who made which model champion, when, and on what evidence."""
-
-    time: str
-    """ISO 8601 in UTC, to the second."""
-    who: str
-    action: str
-    from_: str | None
-    to: str
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    """``gold_sha256``, ``verdict``, ``model_sha256``, ``forced``."""
-    reason: str = ""
-
-    @property
-    def model_sha256(self) -> str:
-        """Hash of the promoted model directory."""
-        return str(self.evidence.get("model_sha256", ""))
-
-    def __str__(self) -> str:
-        text = f"{self.to} is champion now (before: {self.from_ or 'none'}), by {self.who}"
-        return f"{text}: {self.reason}" if self.reason else text
-
-    def to_dict(self) -> dict[str, Any]:
-        """The line as it stands in the file."""
-        return {
-            "schema": SCHEMA,
-            "time": self.time,
-            "who": self.who,
-            "action": self.action,
-            "from": self.from_,
-            "to": self.to,
-            "evidence": dict(self.evidence),
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, row: Mapping[str, Any], where: str) -> Promotion:
-        """The inverse of `to_dict`; ``where`` names file and line in errors."""
-        try:
-            if row["schema"] != SCHEMA or row["action"] not in (PROMOTE, ROLLBACK):
-                raise ValueError(f"schema {row['schema']!r}, action {row['action']!r}")
-            return cls(
-                time=str(row["time"]),
-                who=str(row["who"]),
-                action=str(row["action"]),
-                from_=row["from"],
-                to=str(row["to"]),
-                evidence=dict(row["evidence"]),
-                reason=str(row.get("reason", "")),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise PromotionError(
-                f"{where} is not a promotion: {error!r}.", hint="Restore the file from git."
-            ) from error
-
-
-# --- reading -----------------------------------------------------------------------------------
-
-
-def history(project_dir: Path) -> list[Promotion]:
-    """All promotions and rollbacks, oldest first; empty where there was none."""
-    path = Project(project_dir).promotions
-    if not path.is_file():
-        return []
-    rows = read_jsonl(path)
-    return [Promotion.from_dict(row, f"{path}, entry {n}") for n, row in enumerate(rows, start=1)]
-
-
-def champion(project_dir: Path) -> Promotion | None:
-    """The last entry, which says who is champion; None before the first promotion."""
-    entries = history(project_dir)
-    return entries[-1] if entries else None
-
-
-def current_champion(project_dir: Path) -> str | None:
-    """The champion as ``it001/chatts``, or None."""
+    None before the first promotion; `PromotionError` where the model is not here as promoted.
+    """
     last = champion(project_dir)
-    return last.to if last else None
+    if last is None:
+        return None
+    return last, promoted_model(Project(project_dir), last.to, last.model_sha256)
 
 
 def current_challenger(project_dir: Path) -> str | None:
-    """The best model of the newest published iteration that is not the champion, or None."""
+    """The model that challenges the champion, as ``it002/chatts``: see `pick_challenger`."""
     published, _ = read_published(Project(project_dir))
     found = pick_challenger(published, current_champion(project_dir))
     return found.key if found else None
-
-
-def ever_champion(project_dir: Path) -> set[str]:
-    """Iterations that were champion at any time: their models are never collected."""
-    return {entry.to.partition("/")[0] for entry in history(project_dir)}
-
-
-# --- changing ----------------------------------------------------------------------------------
 
 
 def promote(
@@ -154,17 +103,19 @@ def promote(
     """Make a published model the champion and return the line added to the history.
 
     Refuses (`PromotionError`) a model that is not published or is no longer what was published, a
-    scorecard on other gold than the champion's or the project's, and anything but a win at the
-    gate. ``force`` with a ``reason`` overrules the verdict of the gate and stale gold, and is
-    recorded; a model that is not what was published is refused all the same. With ``tracking``
-    MLflow is synchronised afterwards, so that the aliases follow at once.
+    scorecard on other gold than the champion's or the project's, and (`NoWinError`) anything but a
+    win at the gate. ``force`` with a ``reason`` overrules the verdict of the gate and stale gold,
+    and is recorded; a model that is not what was published is refused all the same. With
+    ``tracking`` MLflow is synchronised afterwards, so that the aliases follow at once. Promoting
+    the champion again is refused (`AlreadyChampionError`), unless its copy is missing: that is
+    made, and the line of then returned.
     """
     if force and not reason.strip():
         raise PromotionError(
             "A forced promotion needs a reason.", hint="Add one: --force --reason 'why'"
         )
     project = Project(project_dir)
-    with _history_lock(project):
+    with history_lock(project):
         published, problems = read_published(project)
         key = f"{iteration}/{variant}"
         candidate = find_variant(published, key)
@@ -175,13 +126,18 @@ def promote(
                 + (f" Broken: {' '.join(problems)}" if problems else ""),
                 hint="Run `dvc repro` first.",
             )
-        _check_model(project, candidate)
+        source = _checked_model(project, candidate)
         last = champion(project_dir)
         if last and (last.to, last.model_sha256) == (key, candidate.model_sha256):
-            raise PromotionError(f"{key} is the champion already.")
-        from tsloop.tracking.evidence import gate_evidence
+            if is_kept(project, last.model_sha256):
+                raise AlreadyChampionError(f"{key} is the champion already.")
+            keep_model(project, last.model_sha256, source)
+            return last
+        from tsloop.tracking.evidence import gate_evidence, keep_candidate_scorecard
 
         evidence = gate_evidence(project, published, candidate, last, gate=gate, force=force)
+        keep_model(project, candidate.model_sha256, source)
+        keep_candidate_scorecard(project, candidate)
         entry = Promotion(
             time=_stamp(now()),
             who=who or default_who(),
@@ -191,7 +147,7 @@ def promote(
             evidence={**evidence, "model_sha256": candidate.model_sha256, "forced": force},
             reason=reason.strip(),
         )
-        _append(project, entry)
+        append(project, entry)
     _follow(project, entry, tracking, project_name)
     return entry
 
@@ -211,22 +167,16 @@ def rollback(
     where its model is not here as it was promoted then. ``tracking`` as in `promote`.
     """
     project = Project(project_dir)
-    with _history_lock(project):
-        standing = _standing(history(project_dir))
-        if len(standing) < 2:
+    with history_lock(project):
+        champions = standing(history(project_dir))
+        if len(champions) < 2:
             raise PromotionError(
                 "There is no earlier champion to go back to"
-                + (f"; {standing[-1].to} is the first one." if standing else "."),
+                + (f"; {champions[-1].to} is the first one." if champions else "."),
             )
-        present, earlier = standing[-1], standing[-2]
-        iteration, _, name = earlier.to.partition("/")
-        directory = project.model(iteration, name)
-        if not directory.is_dir() or sha256_tree(directory) != earlier.model_sha256:
-            raise PromotionError(
-                f"The earlier champion {earlier.to} is not in {project.relative(directory)} as it "
-                f"was promoted (hash {earlier.model_sha256[:12]}…).",
-                hint=f"Bring it back first: dvc pull {project.relative(directory)}",
-            )
+        present, earlier = champions[-1], champions[-2]
+        _keep_again(project, earlier)
+        promoted_model(project, earlier.to, earlier.model_sha256)
         entry = Promotion(
             time=_stamp(now()),
             who=who or default_who(),
@@ -236,9 +186,63 @@ def rollback(
             evidence=dict(earlier.evidence),
             reason=reason.strip(),
         )
-        _append(project, entry)
+        append(project, entry)
     _follow(project, entry, tracking, project_name)
     return entry
+
+
+def reference_model(project: Project) -> dict[str, Any] | None:
+    """What the report of an open iteration compares with: the champion, None where there is none.
+
+    ``model`` is its name, ``scorecard`` the file kept when it was promoted (empty where none was),
+    ``published`` whether its iteration still publishes the promoted content.
+    """
+    last = champion(project.root)
+    if last is None:
+        return None
+    path = scorecard_file(project, last.model_sha256, str(last.evidence.get("gold_sha256", "")))
+    published, _ = read_published(project)
+    variant = find_variant(published, last.to)
+    return {
+        "model": last.to,
+        "scorecard": project.relative(path) if path.is_file() else "",
+        "published": variant is not None and variant.model_sha256 == last.model_sha256,
+    }
+
+
+def published_iteration(project_dir: Path, iteration: str) -> Published:
+    """What a published iteration is; its ``primary`` is the model that it stands for."""
+    published, problems = read_published(Project(project_dir))
+    found = next((item for item in published if item.iteration == iteration), None)
+    if found is None:
+        broken = f" Broken: {' '.join(problems)}" if problems else ""
+        raise PromotionError(f"{iteration} is not published.{broken}", hint="Run: dvc repro")
+    return found
+
+
+def collect_models(project_dir: Path, keep: int, *, dry_run: bool = False) -> list[Path]:
+    """Delete copies of models that were promoted long ago; returns their directories.
+
+    The champion's, the one that a rollback returns to, the challenger's and the ``keep`` latest
+    promoted ones stay.
+    """
+    project = Project(project_dir)
+    with history_lock(project):
+        entries = history(project_dir)
+        latest = list(dict.fromkeys(entry.model_sha256 for entry in reversed(entries)))
+        needed = {entry.model_sha256 for entry in standing(entries)[-2:]} | set(latest[:keep])
+        published, _ = read_published(project)
+        holder = entries[-1].to if entries else None
+        rival = pick_challenger(published, holder)
+        if rival is not None:
+            needed.add(rival.model_sha256)
+            needed |= {entry.model_sha256 for entry in entries if entry.to == rival.key}
+        needed |= {entry.model_sha256 for entry in entries if entry.to == holder}
+        names = {project.promoted(sha256).name for sha256 in needed}
+        doomed = [name for name in kept_models(project) if name not in names]
+        if not dry_run:
+            forget_models(project, doomed)
+    return [project.promoted(name) for name in doomed]
 
 
 def default_who() -> str:
@@ -249,33 +253,31 @@ def default_who() -> str:
         return "unknown"
 
 
-def _standing(entries: list[Promotion]) -> list[Promotion]:
-    """The promotions that are not taken back, oldest first: the last one is the champion."""
-    stack: list[Promotion] = []
-    for entry in entries:
-        if entry.action == PROMOTE:
-            stack.append(entry)
-            continue
-        while stack and (stack[-1].to, stack[-1].model_sha256) != (entry.to, entry.model_sha256):
-            stack.pop()
-        if not stack:
-            stack.append(entry)
-    return stack
-
-
-def _check_model(project: Project, candidate: Variant) -> None:
-    directory = project.root / candidate.model_dir
+def _checked_model(project: Project, candidate: Variant) -> Path:
+    """A directory that holds what the candidate published: its stage output, or an earlier copy."""
+    directory, copy = project.root / candidate.model_dir, project.promoted(candidate.model_sha256)
+    if holds(directory, candidate.model_sha256):
+        return directory
+    if holds(copy, candidate.model_sha256):
+        return copy
     if not directory.is_dir():
         raise PromotionError(
             f"The model of {candidate.key} is not here ({candidate.model_dir}).",
             hint=f"Bring it: dvc pull {candidate.model_dir}",
         )
-    if (found := sha256_tree(directory)) != candidate.model_sha256:
-        raise PromotionError(
-            f"The model in {candidate.model_dir} is not the one that {candidate.key} published: "
-            f"its hash is {found[:12]}…, published was {candidate.model_sha256[:12]}….",
-            hint="Bring the published one back with `dvc checkout`, or publish again: dvc repro",
-        )
+    raise PromotionError(
+        f"The model in {candidate.model_dir} is not the one that {candidate.key} published: its "
+        f"hash is {sha256_tree(directory)[:12]}…, published was {candidate.model_sha256[:12]}….",
+        hint="Bring the published one back with `dvc checkout`, or publish again: dvc repro",
+    )
+
+
+def _keep_again(project: Project, entry: Promotion) -> None:
+    """Keep a model that was promoted without a copy, where its stage output is still the same."""
+    iteration, _, name = entry.to.partition("/")
+    directory = project.model(iteration, name)
+    if not is_kept(project, entry.model_sha256) and holds(directory, entry.model_sha256):
+        keep_model(project, entry.model_sha256, directory)
 
 
 def _follow(
@@ -294,21 +296,6 @@ def _follow(
             f"know it yet: {error.message}",
             hint="Repeat later: tsloop tracking sync",
         ) from error
-
-
-def _append(project: Project, entry: Promotion) -> None:
-    """Add one line. The file is replaced in one step, so a killed process leaves no half line."""
-    path = project.promotions
-    old = path.read_bytes() if path.is_file() else b""
-    if old and not old.endswith(b"\n"):
-        old += b"\n"
-    write_bytes_atomic(path, old + dump_json(entry.to_dict()).encode("utf-8") + b"\n")
-
-
-def _history_lock(project: Project) -> FileLock:
-    path = project.local / "locks" / "promotions.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, timeout=60)
 
 
 def _stamp(moment: datetime) -> str:

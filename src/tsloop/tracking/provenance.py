@@ -16,7 +16,7 @@ from typing import Any
 
 from tsloop.errors import TrackingError
 
-__all__ = ["Origin", "Provenance"]
+__all__ = ["NO_COMMIT", "Origin", "Provenance"]
 
 NO_COMMIT = "none"
 """Value of the commit outside git, or before the first commit."""

@@ -12,7 +12,7 @@ from tsloop.errors import TrackingError, TsloopError
 from tsloop.files import dump_json, read_json
 from tsloop.project import Project
 
-__all__ = ["Published", "Variant", "find_variant", "pick_challenger", "read_published"]
+__all__ = ["SCHEMA", "Published", "Variant", "find_variant", "pick_challenger", "read_published"]
 
 SCHEMA = "tsloop.registry/1"
 
@@ -38,13 +38,17 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One ``registry/<it>.json``. ``entry`` is the file's content."""
+    """One ``registry/<it>.json``. ``entry`` is the file's content.
+
+    ``primary`` is the variant that the iteration stands for; ``best_on_gold`` is told only.
+    """
 
     iteration: str
     parent: str
     entry: Mapping[str, Any]
     variants: tuple[Variant, ...]
-    best_variant: str
+    primary: str
+    best_on_gold: str
 
     @property
     def sha256(self) -> str:
@@ -52,15 +56,8 @@ class Published:
         return hashlib.sha256(dump_json(self.entry).encode("utf-8")).hexdigest()
 
     def ranked(self) -> list[Variant]:
-        """The best variant first, then the others by event F1 and name."""
-        return sorted(
-            self.variants,
-            key=lambda v: (
-                v.name != self.best_variant,
-                -float(v.metrics.get("event_f1", 0.0)),
-                v.name,
-            ),
-        )
+        """The primary variant first, then the others by name: no metric on gold decides here."""
+        return sorted(self.variants, key=lambda v: (v.name != self.primary, v.name))
 
 
 def read_published(project: Project) -> tuple[list[Published], list[str]]:
@@ -90,7 +87,7 @@ def find_variant(published: Sequence[Published], key: str) -> Variant | None:
 
 
 def pick_challenger(published: Sequence[Published], champion: str | None) -> Variant | None:
-    """The best model of the newest published iteration that is not the champion."""
+    """The model that the newest published iteration stands for, unless it is the champion."""
     ranked = published[-1].ranked() if published else []
     return next((variant for variant in ranked if variant.key != champion), None)
 
@@ -101,6 +98,14 @@ def _depth(found: Mapping[str, Published], name: str) -> int:
         seen.add(parent)
         depth, name = depth + 1, parent
     return depth
+
+
+def _primary(entry: Mapping[str, Any], iteration: str, variants: Sequence[Variant]) -> str:
+    """The primary variant; files of revision 1 have it among their settings only."""
+    settings = (entry.get("config") or {}).get("evaluations") or {}
+    named = entry.get("primary") or (settings.get(iteration) or {}).get("primary")
+    names = [variant.name for variant in variants]
+    return str(named) if named in names else (names[0] if names else "")
 
 
 def _parse(entry: Any, path: Path) -> Published:
@@ -131,7 +136,8 @@ def _parse(entry: Any, path: Path) -> Published:
             parent=str(entry.get("parent") or ""),
             entry=entry,
             variants=variants,
-            best_variant=str(entry.get("best_variant") or ""),
+            primary=_primary(entry, iteration, variants),
+            best_on_gold=str(entry.get("best_on_gold") or entry.get("best_variant") or ""),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise TrackingError(

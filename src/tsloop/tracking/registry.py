@@ -3,6 +3,8 @@
 A version is recognised by iteration, variant and the hash of its model directory, so that syncing
 again registers nothing twice. It is a pyfunc model from code (`tsloop.tracking.served_model`) and
 lies in the artifacts of its run; a version whose source is anywhere else is never given an alias.
+What was promoted is registered from its copy in ``registry/models``, whatever its stage output is
+now.
 """
 
 from __future__ import annotations
@@ -15,12 +17,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from tsloop.errors import TrackingError
-from tsloop.files import sha256_tree
 from tsloop.project import Project
 from tsloop.tracking.model_files import save_served_model
-from tsloop.tracking.promotions import Promotion
+from tsloop.tracking.promoted import holds
 from tsloop.tracking.published import Published, Variant, pick_challenger
-from tsloop.tracking.specs import MAX_TAG_CHARS, clipped, verdict_tags
+from tsloop.tracking.specs import verdict_tags
 from tsloop.tracking.store import Store, local_path
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "Versions",
     "check_alias",
     "check_source",
-    "mirror_history",
+    "existing_versions",
+    "register",
+    "retag",
     "sync_aliases",
     "sync_versions",
 ]
@@ -47,6 +50,8 @@ class Versions:
     absent: list[str] = field(default_factory=list)
     """Models that are not on this machine and not registered."""
     problems: list[str] = field(default_factory=list)
+    missing: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Why a promoted model could not be registered, and what to do."""
 
 
 def check_alias(alias: str) -> None:
@@ -78,33 +83,40 @@ def check_source(store: Store, source: str) -> None:
 
 
 def sync_versions(
-    store: Store, project: Project, published: Sequence[Published], run_ids: Mapping[str, str]
-) -> Versions:
+    store: Store,
+    project: Project,
+    published: Sequence[Published],
+    run_ids: Mapping[str, str],
+    found: Versions,
+) -> None:
     """Register every published model that is not registered yet; refresh the tags of the others.
 
-    ``run_ids`` maps ``it001/chatts`` to the run whose artifacts take the model.
+    ``run_ids`` maps ``it001/chatts`` to the run whose artifacts take the model; ``found`` is what
+    `existing_versions` found, and is added to.
     """
-    found = _existing(store)
     for item in published:
         for variant in item.variants:
             tags = _version_tags(item, variant, run_ids.get(variant.key, ""))
             version = found.by_model.get((variant.key, variant.model_sha256))
             if version is not None:
-                found.retagged += _retag(store, version, tags)
+                found.retagged += retag(store, version, tags)
                 continue
-            directory = project.root / variant.model_dir
-            if not directory.is_dir():
+            copy, directory = (
+                project.promoted(variant.model_sha256),
+                project.root / variant.model_dir,
+            )
+            source = next((d for d in (copy, directory) if holds(d, variant.model_sha256)), None)
+            if source is None and not directory.is_dir():
                 found.absent.append(variant.model_dir)
-            elif sha256_tree(directory) != variant.model_sha256:
+            elif source is None:
                 found.problems.append(
                     f"{variant.model_dir} is not the model that {variant.key} published, so it is "
                     f"not registered. Bring it back with: dvc checkout {variant.model_dir}"
                 )
             elif variant.key in run_ids:
-                version = _register(store, directory, tags, run_ids[variant.key])
+                version = register(store, source, tags, run_ids[variant.key])
                 found.by_model[variant.key, variant.model_sha256] = version
                 found.created += 1
-    return found
 
 
 def sync_aliases(
@@ -136,7 +148,9 @@ def sync_aliases(
             versions.problems.append(
                 f"{model[0]} is the {alias}, but no version with its model "
                 f"({model[1][:12]}…) is registered; the alias stays where it was. "
-                f"Bring the model back with: dvc pull && tsloop tracking sync"
+                + versions.missing.get(
+                    model, "Bring the model back with: dvc pull && tsloop tracking sync"
+                )
             )
             continue
         named[alias] = model[0]
@@ -144,31 +158,11 @@ def sync_aliases(
     return named, moved
 
 
-def mirror_history(store: Store, versions: Versions, entries: Sequence[Promotion]) -> None:
-    """Write each model's promotions and rollbacks into a tag of its version.
-
-    MLflow itself does not remember alias moves; the history file does.
-    """
-    lines: dict[tuple[str, str], list[str]] = {}
-    for entry in entries:
-        line = f"{entry.time} {entry.action} by {entry.who}, before: {entry.from_ or 'none'}"
-        lines.setdefault((entry.to, entry.model_sha256), []).append(
-            f"{line} ({entry.reason})" if entry.reason else line
-        )
-    for model, told in lines.items():
-        version = versions.by_model.get(model)
-        if version is not None:
-            text = "\n".join(told)
-            while len(text) > MAX_TAG_CHARS and len(told) > 1:
-                told = told[1:]
-                text = "\n".join(["…", *told])
-            versions.retagged += _retag(store, version, {"tsloop.history": clipped(text)})
-
-
 # --- versions ----------------------------------------------------------------------------------
 
 
-def _existing(store: Store) -> Versions:
+def existing_versions(store: Store) -> Versions:
+    """What is registered, complete and below the artifact root; the rest is reported."""
     found = Versions()
     name = store.config.registered_model
     token: str | None = None
@@ -193,11 +187,12 @@ def _existing(store: Store) -> Versions:
             continue
         path = local_path(version.source)
         if path is None or (path / "MLmodel").is_file():
-            found.by_model.setdefault((key, sha), version)
+            found.by_model[key, sha] = version  # the newest, where files had to be brought back
     return found
 
 
-def _register(store: Store, directory: Path, tags: Mapping[str, str], run_id: str) -> Any:
+def register(store: Store, directory: Path, tags: Mapping[str, str], run_id: str) -> Any:
+    """Add a version that holds a copy of the model directory, in the artifacts of a run."""
     name = store.config.registered_model
     _registered_model(store, name)
     with tempfile.TemporaryDirectory(prefix="tsloop-model-") as scratch:
@@ -235,7 +230,8 @@ def _version_tags(item: Published, variant: Variant, run_id: str) -> dict[str, s
     return {key: value for key, value in tags.items() if value}
 
 
-def _retag(store: Store, version: Any, tags: Mapping[str, str]) -> bool:
+def retag(store: Store, version: Any, tags: Mapping[str, str]) -> bool:
+    """Set the tags of a version that differ; says whether any did."""
     changed = {key: value for key, value in tags.items() if version.tags.get(key) != value}
     for key, value in changed.items():
         store.client.set_model_version_tag(

@@ -19,6 +19,10 @@ from tsloop.tracking.specs import DatasetSpec, RunSpec
 from tsloop.tracking.store import Store
 
 __all__ = [
+    "METRICS_PER_CALL",
+    "PAGE",
+    "PARAMS_PER_CALL",
+    "TAGS_PER_CALL",
     "Run",
     "children",
     "close_orphans",
@@ -37,7 +41,7 @@ TAGS_PER_CALL = 100
 PAGE = 1000
 
 _INDEX_KINDS = ("iteration", "sweep", "job")
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +209,7 @@ def _tags(tags: Mapping[str, str]) -> list[Any]:
     return [RunTag(key, value) for key, value in sorted(tags.items())]
 
 
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
 

@@ -15,6 +15,8 @@ import pandas as pd
 
 from tsloop.offline import work_offline
 
+__all__ = ["ServedModel"]
+
 work_offline()
 
 
@@ -22,10 +24,20 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """A tsloop detector behind MLflow's pyfunc interface."""
 
     def load_context(self, context: Any) -> None:
-        """Load the detector from the version's model directory."""
+        """Load the detector from the version's model directory, if it is what was registered."""
         from tsloop.detectors.files import load_detector
+        from tsloop.errors import ModelFileError
+        from tsloop.files import sha256_tree
 
-        self.detector = load_detector(Path(context.artifacts["model"]))
+        directory = Path(context.artifacts["model"])
+        registered = (context.model_config or {}).get("model_sha256")
+        if registered and (found := sha256_tree(directory)) != registered:
+            raise ModelFileError(
+                f"{directory} is not the model that was registered: its hash is {found[:12]}…, "
+                f"registered was {registered[:12]}….",
+                hint="Registering the champion again restores it: tsloop tracking sync",
+            )
+        self.detector = load_detector(directory)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

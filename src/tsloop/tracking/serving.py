@@ -23,7 +23,7 @@ from tsloop.errors import SeriesError, SeriesValidationError, TsloopError
 from tsloop.intervals import Detection
 from tsloop.series.types import Series
 
-__all__ = ["OUTPUT_COLUMNS", "detect_frame", "detection_rows", "input_example"]
+__all__ = ["ONLY_SERIES", "OUTPUT_COLUMNS", "detect_frame", "detection_rows", "input_example"]
 
 OUTPUT_COLUMNS = (
     "series_id",

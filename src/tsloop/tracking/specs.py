@@ -20,14 +20,20 @@ from tsloop.files import dump_json
 __all__ = [
     "DIGEST_CHARS",
     "MAX_PARAM_CHARS",
+    "MAX_TAG_CHARS",
     "DatasetSpec",
     "Metric",
     "RunSpec",
+    "clipped",
     "content_key",
+    "curve_figures",
     "digest",
     "finite",
     "flatten",
     "metric_name",
+    "scorecard_figures",
+    "undefined_tags",
+    "verdict_tags",
 ]
 
 DIGEST_CHARS = 36

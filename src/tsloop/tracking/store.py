@@ -30,6 +30,7 @@ from tsloop.tracking.database import (
 from tsloop.tracking.environment import import_mlflow
 
 __all__ = [
+    "CREATE_ATTEMPTS",
     "Store",
     "discard_store",
     "experiment_name",

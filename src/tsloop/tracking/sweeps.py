@@ -21,7 +21,7 @@ from tsloop.tracking.specs import (
     scorecard_figures,
 )
 
-__all__ = ["job_run", "sweep_files", "sweep_run"]
+__all__ = ["SCHEMA", "job_run", "sweep_files", "sweep_run"]
 
 SCHEMA = "tsloop.sweep/1"
 

@@ -17,18 +17,19 @@ from tsloop.errors import TsloopError
 from tsloop.project import Project
 from tsloop.tracking import runs
 from tsloop.tracking.config import TrackingConfig
+from tsloop.tracking.history import history
 from tsloop.tracking.iterations import IterationRuns, iteration_runs, provenance_tags
-from tsloop.tracking.promotions import history
+from tsloop.tracking.mirror import drop_damaged, mirror_history, restore_versions
 from tsloop.tracking.provenance import Provenance
 from tsloop.tracking.published import Published, read_published
-from tsloop.tracking.registry import mirror_history, sync_aliases, sync_versions
+from tsloop.tracking.registry import existing_versions, sync_aliases, sync_versions
 from tsloop.tracking.runs import Run
-from tsloop.tracking.sources import Sources, iteration_sources
+from tsloop.tracking.sources import iteration_sources
 from tsloop.tracking.store import Store, discard_store, mlflow_errors, open_store
 from tsloop.tracking.sweeps import job_run, sweep_files, sweep_run
 from tsloop.tracking.sync_report import SyncReport
 
-__all__ = ["SyncReport", "record_job", "sync"]
+__all__ = ["Progress", "SyncReport", "record_job", "sync"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -142,7 +143,7 @@ class _Sync:
         same = [r for r in mine if found.matches(r.tags)]
         if same:
             run = next((r for r in same if r.current), same[-1])
-            self._confirm(run, found, item)
+            self._confirm(run, item)
         else:
             specs = iteration_runs(self.project, item, found, self.provenance)
             run = self._write_iteration(specs)
@@ -153,7 +154,7 @@ class _Sync:
             if nested_run.kind == "variant":
                 run_ids[f"{item.iteration}/{nested_run.name}"] = nested_run.run_id
 
-    def _confirm(self, run: Run, found: Sources, item: Published) -> None:
+    def _confirm(self, run: Run, item: Published) -> None:
         if not run.current:
             runs.revive(self.store, run)
             self.report.runs_updated += 1
@@ -240,11 +241,14 @@ class _Sync:
 
     def _registry(self, published: Sequence[Published], run_ids: Mapping[str, str]) -> None:
         report = self.report
-        versions = sync_versions(self.store, self.project, published, run_ids)
         entries = history(self.project.root)
-        mirror_history(self.store, versions, entries)
         last = entries[-1] if entries else None
         holder = (last.to, last.model_sha256) if last else None
+        versions = existing_versions(self.store)
+        drop_damaged(versions, holder)
+        sync_versions(self.store, self.project, published, run_ids, versions)
+        report.runs_created += restore_versions(self.store, self.project, versions, entries)
+        mirror_history(self.store, versions, entries)
         report.aliases, report.aliases_moved = sync_aliases(self.store, versions, published, holder)
         report.versions_created = versions.created
         report.runs_updated += versions.retagged
