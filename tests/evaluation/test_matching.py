@@ -94,6 +94,17 @@ def test_clicks_by_hand():
     assert count_clicks(truth, predicted).saved == pytest.approx(1 - 4 / 6)
 
 
+def test_a_truth_without_a_type_calls_no_type_wrong():
+    truth, predicted = (
+        [Interval(1, 2), Interval(5, 6, "spike")],
+        [
+            Interval(1, 2, "drift"),
+            Interval(5, 6),
+        ],
+    )
+    assert count_clicks(truth, predicted, labels=True) == Clicks(labels=1, n_events=2)
+
+
 def test_clicks_add_up_and_nothing_proposed_saves_nothing():
     truth = [Interval(1, 2), Interval(5, 5)]
     assert Clicks.untouched(truth) == count_clicks(truth, [])

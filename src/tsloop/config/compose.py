@@ -28,6 +28,7 @@ def compose(conf: Path, overrides: Sequence[str] = (), name: str = "config") -> 
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     logging.getLogger("hydra").setLevel(logging.ERROR)
     try:
@@ -37,6 +38,11 @@ def compose(conf: Path, overrides: Sequence[str] = (), name: str = "config") -> 
         raise ConfigError(
             f"{conf.name}/ does not compose: {_first_lines(error)}",
             hint="`tsloop configure --show` lists the groups and their choices.",
+        ) from error
+    except YAMLError as error:
+        raise ConfigError(
+            f"A file of {conf.name}/ is not valid YAML: {' '.join(str(error).split())}.",
+            hint="After a merge, first settle its conflicts.",
         ) from error
 
 

@@ -84,7 +84,18 @@ def read_params(project: Project) -> dict[str, Any]:
 def read_iterations(project: Project) -> dict[str, IterationSpec]:
     """The iterations of the project, oldest first."""
     path = project.conf / "project" / "iterations.yaml"
-    return read_specs(load_yaml(path.read_text(encoding="utf-8")) if path.exists() else {})
+    try:
+        data = load_yaml(path.read_text(encoding="utf-8")) if path.exists() else {}
+        wrong = [name for name, entry in (data or {}).items() if not isinstance(entry, dict)]
+        if wrong:
+            raise TypeError(f"{wrong[0]} says nothing of its parent")
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        fault = " ".join(str(error).split())
+        raise ConfigError(
+            f"{project.relative(path)} is not a list of iterations: {fault}.",
+            hint="After a merge keep the entries of both sides, then run: tsloop configure",
+        ) from error
+    return read_specs(data)
 
 
 def read_specs(entries: Mapping[str, Any] | None) -> dict[str, IterationSpec]:
@@ -145,6 +156,7 @@ def _taken_in(
     """
     stored_path = project.conf / "project" / "overrides.yaml"
     pipeline_path = project.conf / "project" / "pipeline.yaml"
+    read_iterations(project)  # a broken list is named before anything is composed
     stored = StoredOverrides() if reset else read_overrides(stored_path)
     stored.apply(overrides, project.conf)
     stored.values = _portable(stored.values, project)

@@ -30,7 +30,7 @@ REVISIONS: dict[str, int] = {
     "dataset": 2,
     "fit": 2,
     "predict": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "queue": 2,
     "publish": 2,
 }

@@ -1,7 +1,8 @@
 """What a pre-annotation costs the person who corrects it, in clicks.
 
 2 for every missed event (draw it: its start and its end), 1 for every false one (delete it), 1 for
-every edge of a found event that has to be moved, 1 for a wrong label where labels are counted.
+every edge of a found event that has to be moved, 1 for a wrong label where labels are counted
+(not where the truth itself only says that something is wrong).
 "Saved" compares this with labelling from nothing, 2 clicks an event: 1 is a perfect
 pre-annotation, 0 one that is as much work as none, and below 0 it costs more than it gives.
 """
@@ -19,6 +20,9 @@ __all__ = ["EDGE_TOLERANCE", "Clicks", "count_clicks", "edges_off"]
 
 EDGE_TOLERANCE = 0.1
 """An edge may be off by this share of the true event's length, and always by one row."""
+
+UNSPECIFIC = "anomaly"
+"""The label of who does not tell types apart: whatever is proposed beside it is not wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,6 @@ def count_clicks(
         missed=len(found.missed),
         false=len(found.false),
         edges=sum(edges_off(t, p) for t, p in pairs),
-        labels=sum(t.label != p.label for t, p in pairs) if labels else 0,
+        labels=sum(t.label not in (p.label, UNSPECIFIC) for t, p in pairs) if labels else 0,
         n_events=len(truth),
     )

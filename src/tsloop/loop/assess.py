@@ -135,7 +135,13 @@ def _scorecard(
         detection, values = answers(series)
         scores.append(
             score_series(
-                series_id, series.group, list(record.intervals), detection, values, len(series)
+                series_id,
+                series.group,
+                list(record.intervals),
+                detection,
+                values,
+                len(series),
+                labels=True,
             )
         )
     return Scorecard.of(scores, n_bootstrap=n_bootstrap, seed=seed)
