@@ -19,6 +19,7 @@ from tsloop.config.params import configure
 from tsloop.errors import PromotionError
 from tsloop.files import read_json, sha256_tree
 from tsloop.project import Project
+from tsloop.tracking.promoted import scorecard_file
 from tsloop.tracking.promotions import Promotion, champion_model, promote
 
 
@@ -133,7 +134,9 @@ def test_another_machine_pulls_the_champion(
     commit(finished.root)
     tracked = run(finished.root, "git", "ls-files", "registry/models").stdout.split()
     promotion, directory = champion_of(finished)
-    assert tracked == ["registry/models/.gitignore", f"registry/models/{directory.name}.dvc"]
+    scorecard = scorecard_file(finished, promotion.model_sha256, promotion.evidence["gold_sha256"])
+    names = (".gitignore", scorecard.name, f"{directory.name}.dvc")
+    assert tracked == [f"registry/models/{name}" for name in names]
 
     run(tmp_path, "git", "clone", "-q", str(finished.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")

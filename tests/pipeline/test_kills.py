@@ -27,7 +27,8 @@ KINDS = ("stage", "dvc", "both")
 
 
 def start(project: Project, stage: str, stop: str = "") -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(STOPPER)}
+    path = os.pathsep.join(filter(None, [str(STOPPER), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     if stop:
         environment["TSLOOP_TEST_STOP"] = stop
     return subprocess.Popen(
