@@ -50,5 +50,6 @@ def activation_hint() -> list[str]:
     if os.environ.get("VIRTUAL_ENV") == sys.prefix or not activate.exists():
         return []
     here = Path.cwd()
-    shown = activate.relative_to(here) if activate.is_relative_to(here) else activate
+    below = activate.is_relative_to(here) and here != activate.parent  # no bare name: PATH is asked
+    shown = activate.relative_to(here) if below else activate
     return ["First, once in each shell, so that it finds tsloop and dvc:", f"  source {shown}"]
