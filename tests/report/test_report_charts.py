@@ -172,6 +172,21 @@ def test_truth_and_detection_are_drawn_where_they_are() -> None:
     assert "mark found" not in picture
 
 
+def test_names_of_marks_and_dates_give_way_to_each_other() -> None:
+    """A name never runs under the next bar, and of two dates side by side the first is left out."""
+    rows = 300
+    times = [1_773_360_000_000_000_000 + 20 * HOUR + k * HOUR // 6 for k in range(rows)]
+    words = Text("gradual drift", "渐变漂移")
+    close, wide = Mark(100, 101, words), Mark(110, 180, Text("clipping", "削顶"))
+    options = {"predicted": [], "name": Text("x", "x")}
+    picture = series_plot(times, [0.0] * rows, truth=[close, wide], **options)
+    label = re.search(r'y="[\d.]+"( text-anchor="end")?>gradual drift', picture)
+    assert label is not None
+    assert label[1], "drawn to the left, where there is room"
+    assert "2026-03-13" not in picture
+    assert "2026-03-14" in picture
+
+
 def test_scale_clips_and_survives_extremes() -> None:
     assert Scale(0, 1, 0, 100)(2) == 100
     assert Scale(0, 1, 0, 100)(math.nan) == 0

@@ -24,10 +24,10 @@ SIMULATED_GOLD = "data/simulated/gold.jsonl"
 REVISIONS: dict[str, int] = {
     "acquire": 1,
     "prepare": 1,
-    "base": 1,
+    "base": 2,
     "annotate": 1,
-    "dataset": 1,
-    "fit": 1,
+    "dataset": 2,
+    "fit": 2,
     "predict": 1,
     "evaluate": 1,
     "queue": 1,

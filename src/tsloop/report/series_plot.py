@@ -31,6 +31,8 @@ __all__ = ["Mark", "series_plot"]
 LEFT, RIGHT = 56.0, 14.0
 LANE_TOP, LANE = 8.0, 17.0
 PLOT_TOP = LANE_TOP + 2 * LANE + 8
+DATE_WIDTH = 66.0
+"""A date gives way where the next one begins before this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,10 @@ def _lanes(
         line = f"M{fmt(LEFT)} {fmt(top + 6.5)}H{fmt(x.stop)}"
         parts.append(element("path", d=line, class_="grid"))
         free_from = LEFT
-        for mark in sorted(marks, key=lambda m: (m.start, m.end)):
-            left, right = _edges(mark, timestamps, x)
+        ordered = sorted(marks, key=lambda m: (m.start, m.end))
+        places = [_edges(mark, timestamps, x) for mark in ordered]
+        for number, (mark, (left, right)) in enumerate(zip(ordered, places, strict=True)):
+            room_to = min((p[0] for p in places[number + 1 :]), default=x.stop)
             parts += _shade(kind, left, right, base)
             bar = element(
                 "rect",
@@ -125,7 +129,7 @@ def _lanes(
                 rx=1.5,
                 class_=f"mark {kind}",
             )
-            words, free_from = _mark_text(mark, kind, left, right, top, x.stop, free_from)
+            words, free_from = _mark_text(mark, kind, left, right, top, room_to, free_from)
             parts += [bar, words]
     return parts
 
@@ -157,7 +161,10 @@ def _shade(kind: str, left: float, right: float, base: float) -> list[str]:
 def _mark_text(
     mark: Mark, kind: str, left: float, right: float, top: float, stop: float, free: float
 ) -> tuple[str, float]:
-    """The text beside the bar (right of it, else left), or nothing where it would collide."""
+    """The text beside the bar (right of it, else left), or nothing where it would collide.
+
+    ``stop`` is where the next bar or the end of the lane lies, ``free`` where the last one ended.
+    """
     both = Text(shorten(mark.text.en, 34), shorten(mark.text.zh, 34))
     room = 6.2 * max(len(both.en), 2 * len(both.zh)) + 6
     if right + room <= stop:
@@ -217,12 +224,13 @@ def _strip(
 
 def _time_axis(timestamps: Sequence[int], x: Scale, zone: str, base: float) -> list[str]:
     ticks = time_ticks(timestamps[0], timestamps[-1], zone)
+    dated = [x(tick.time_ns) for tick in ticks if tick.date]
     parts = []
     for tick in ticks:
         place = x(tick.time_ns)
         anchor = "start" if place < LEFT + 18 else "end" if place > x.stop - 18 else "middle"
         parts.append(element("path", d=f"M{fmt(place)} {fmt(base)}v4", class_="tick"))
         parts.append(label(tick.text, place, base + 16, anchor=anchor))
-        if tick.date:
+        if tick.date and not any(0 < other - place < DATE_WIDTH for other in dated):
             parts.append(label(tick.date, place, base + 29, kind="ax dim", anchor=anchor))
     return parts
