@@ -49,8 +49,8 @@ class ChattsLlmConfig:
     """Score: windows per forward pass."""
     generate: GenerateSettings = field(default_factory=GenerateSettings)
     """Prompt language, windows (of both answers) and decoding."""
-    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
-    """How it learns from labels."""
+    finetune: FinetuneConfig = field(default_factory=lambda: FinetuneConfig(steps=0))
+    """How it learns from labels; by default only the thresholds are fitted."""
     objective: str = "balanced"
     """What the thresholds are fitted for (`tsloop.evaluation.thresholds.fit_decision`)."""
     refine_edges: bool = True
