@@ -194,12 +194,12 @@ class Trainable:
         inner = self.model.get_base_model() if self._wrapped else self.model
         self.model.train()
         if self.config.gradient_checkpointing:
-            inner.gradient_checkpointing_enable({"use_reentrant": False})
+            inner.activation_checkpointing_enable({"use_reentrant": False})
         try:
             yield
         finally:
             if self.config.gradient_checkpointing:
-                inner.gradient_checkpointing_disable()
+                inner.activation_checkpointing_disable()
             self.model.eval()
 
     @property
