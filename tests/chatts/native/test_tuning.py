@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from tuning_tools import base, config, data, equal, prompt_of, tensors_of, windows
 
 from tsloop.chatts.config import FinetuneConfig
 from tsloop.chatts.native.tiny import write_tiny
 from tsloop.chatts.native.tuning import TuneResult, tune
 from tsloop.chatts.native.tuning.batches import score_loss
 from tsloop.errors import ConfigError, DetectorError, NotFittedError
-from tuning_tools import base, config, data, equal, prompt_of, tensors_of, windows
 
 Checkpoint = Callable[..., Path]
 
