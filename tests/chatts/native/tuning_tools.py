@@ -77,9 +77,7 @@ def base(directory: Path, *, labels: tuple[str, ...] = LABELS, **options: Any) -
     """A fresh model with a seeded score head, and its processor."""
     model = load_checkpoint(directory, **options)
     if labels:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            model.add_score_head(labels, width=16)
+        model.add_score_head(labels, width=16, seed=1)
     return model, load_processor(directory, model)
 
 

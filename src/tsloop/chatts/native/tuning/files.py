@@ -68,8 +68,7 @@ def load_tuned(model: Any, directory: Path, base: BaseIdentity) -> Any:
     """The model with what `save_tuned` wrote, frozen and in evaluation mode.
 
     LoRA wraps the model, the other methods change it in place. A model without a score head gets
-    one where it is needed. `ModelFileError` says why a directory is refused; the model is then as
-    it was.
+    one where it is needed. `ModelFileError` says why a directory is refused.
     """
     check_base(directory, base)
     adapter, record, info = _read(Path(directory))

@@ -15,7 +15,16 @@ from tsloop.chatts.config import FinetuneConfig
 from tsloop.chatts.native.lora import add_lora, lora_config
 from tsloop.errors import ConfigError, DetectorError, ModelFileError, NotFittedError
 
-__all__ = ["LORA_METHODS", "Record", "Trainable", "live_tensors", "record_of", "untuned"]
+__all__ = [
+    "LORA_METHODS",
+    "Record",
+    "Tensors",
+    "Trainable",
+    "live_tensors",
+    "record_of",
+    "untuned",
+    "wrap",
+]
 
 LORA_METHODS = ("lora", "qlora")
 _ENCODER, _HEAD = "ts_encoder.", "score_head."
@@ -194,12 +203,12 @@ class Trainable:
         inner = self.model.get_base_model() if self._wrapped else self.model
         self.model.train()
         if self.config.gradient_checkpointing:
-            inner.gradient_checkpointing_enable({"use_reentrant": False})
+            inner.activation_checkpointing_enable({"use_reentrant": False})
         try:
             yield
         finally:
             if self.config.gradient_checkpointing:
-                inner.gradient_checkpointing_disable()
+                inner.activation_checkpointing_disable()
             self.model.eval()
 
     @property
