@@ -213,6 +213,11 @@ def test_a_parent_that_validates_better_stays(score: ChattsLlmConfig) -> None:
     assert figures["kept_parent"] == 1.0
     assert figures["valid_loss"] == figures["parent_valid_loss"]
     assert child.adapter is parent.adapter
+    orphan = ChattsLlmDetector(child.config)
+    figures = orphan.fit(split)
+    assert orphan.adapter is None, "the base stays, and is asked in words"
+    assert figures["in_words"] == figures["kept_parent"] == 1.0
+    assert figures["n_held_out"] == 4.0
 
 
 def test_zero_steps_fit_the_thresholds_alone(score: ChattsLlmConfig) -> None:

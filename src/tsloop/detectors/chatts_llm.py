@@ -111,8 +111,8 @@ class ChattsLlmDetector(LocatingDetector):
 
         Without a single labelled event nothing is trained, and the decision is the label-free one;
         with ``finetune.steps`` 0 only the decision is fitted. Where no look at the validation
-        examples was better than the parent, its weights stay (figure ``kept_parent``). Examples
-        without a single value are left out and counted in ``n_failed``.
+        examples was better than the start, the parent's weights or the base's stay (figure
+        ``kept_parent``). Examples without a single value are left out and counted in ``n_failed``.
         """
         began = time.process_time()
         start = parent.adapter if parent is not None else None
@@ -151,7 +151,9 @@ class ChattsLlmDetector(LocatingDetector):
             return self._fit_rules(self._held_out(self.adapter, examples))
         by_fold = self._out_of_fold(examples, seed) if settings.folds > 1 else None
         figures = self._tune(examples, start, seed, progress)
-        if by_fold is None:
+        if self.adapter is None:  # the base stays, and has learned none of them
+            by_fold = self._held_out(None, examples)
+        elif by_fold is None:
             valid = [example for example in examples if example.split == "valid"]
             by_fold = self._held_out(self.adapter, valid)
         return figures | self._fit_rules(by_fold)

@@ -124,9 +124,7 @@ class SharedBase:
             self._release()
             model = self._plain()
             if how["answer"] != "generate" or (start is not None and start.has_head):
-                with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(seed)
-                    model.add_score_head(labels, bidirectional=bidirectional)
+                model.add_score_head(labels, bidirectional=bidirectional, seed=seed)
             try:
                 result = tune(
                     model,
