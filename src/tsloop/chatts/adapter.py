@@ -177,8 +177,12 @@ def _refactored(
     down: torch.Tensor, up: torch.Tensor, scale: float, rank: int, alpha: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``down`` (r, in) and ``up`` (out, r) of ``scale * up @ down`` with another rank and scale."""
-    update = (scale * rank / alpha) * (up.double() @ down.double())
-    left, values, right = torch.linalg.svd(update, full_matrices=False)
+    # Of the product's factors, not of the product, which is as large as the layer.
+    out_basis, out_part = torch.linalg.qr(up.double())
+    in_basis, in_part = torch.linalg.qr(down.double().T)
+    core = (scale * rank / alpha) * (out_part @ in_part.T)
+    left, values, right = torch.linalg.svd(core, full_matrices=False)
+    left, right = out_basis @ left, right @ in_basis.T
     kept = min(rank, len(values), down.shape[0])
     root = values[:kept].sqrt()
     new_down = torch.zeros(rank, down.shape[1], dtype=torch.float64)

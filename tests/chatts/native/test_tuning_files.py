@@ -101,6 +101,9 @@ def test_an_adapter_of_four_bits_goes_on_four_bits_only(tmp_path: Path) -> None:
     torch.testing.assert_close(
         scores(again, processor), scores(model, processor), rtol=0.05, atol=0.05
     )
+    plain = untuned(again)
+    once_more = load_tuned(plain, tmp_path / "adapter", base_identity(directory))
+    assert equal(tensors_of(once_more), tensors_of(model))
     with pytest.raises(ModelFileError, match="quantization nf4, this one has none"):
         load(directory, tmp_path / "adapter")
 

@@ -91,7 +91,10 @@ def wrap(model: Any, record: Record) -> Any:
 
 
 def untuned(model: Any) -> Any:
-    """The model that LoRA was put on, as it was before; for another training of the same base."""
+    """The model that LoRA was put on, as it was before; for another training of the same base.
+
+    What `qlora` makes float32 at its first training (embeddings, norms, output layer) stays it.
+    """
     if record_of(model).method not in LORA_METHODS:
         raise DetectorError(
             f"A model tuned by {record_of(model).method!r} has lost its base weights.",
@@ -111,7 +114,10 @@ def untuned(model: Any) -> Any:
     del base.tuning
     if hasattr(base, "peft_config"):
         del base.peft_config
-    return base.requires_grad_(True).eval()
+    for parameter in base.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_(True)
+    return base.eval()
 
 
 class Trainable:
