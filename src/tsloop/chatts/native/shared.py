@@ -35,6 +35,7 @@ from tsloop.chatts.native.tuning import (
     tune,
     untuned,
 )
+from tsloop.chatts.native.tuning.trainable import LORA_METHODS, record_of
 from tsloop.errors import ConfigError
 
 __all__ = ["SharedBase", "StoredAdapter", "shared_base"]
@@ -140,6 +141,8 @@ class SharedBase:
                 self._forget()
                 raise
             self._tuned = result.model
+            if settings.method == "qlora":
+                self._forget()  # some of the base is float32 since it was made ready for training
             self._release()
             return StoredAdapter.read(after, self.identity), dataclasses.replace(result, model=None)
 
@@ -168,14 +171,16 @@ class SharedBase:
         return self._tuned
 
     def _release(self) -> None:
-        """The base as it was loaded. LoRA comes off; the other methods have overwritten weights,
-        and what prepares a quantised base for training has changed its dtypes."""
+        """The base as it was loaded: LoRA and score head come off, a full tuning is loaded over."""
         if self._tuned is None:
             return
-        if not hasattr(self._tuned, "peft_config") or self.quantization != "none":
+        method = record_of(self._tuned).method
+        if method == "full":
             self._forget()
             return
-        model = untuned(self._tuned)
+        model = untuned(self._tuned) if method in LORA_METHODS else self._tuned
+        if method == "head":
+            del model.tuning
         model.score_head = model.config.score_head = None
         self._model, self._tuned, self._carried = model, None, None
 
