@@ -94,7 +94,7 @@ def test_impossible_shapes_and_settings_are_refused() -> None:
         ModelConfig(window=100)
     with pytest.raises(ModelFileError, match="colour"):
         ModelConfig.from_dict({"colour": 1})
-    for wrong in ({"method": "qlora"}, {"rank": 0}, {"replay_share": 1.5}):
+    for wrong in ({"method": "dora"}, {"rank": 0}, {"replay_share": 1.5}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             FinetuneConfig(**wrong)
 

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from tsloop.config.compose import compose, resolve_below
 from tsloop.config.params import read_params, render
 from tsloop.config.schema import SECTIONS, SOURCES, SweepConfig, section, source_config
 from tsloop.detectors import build
+from tsloop.errors import ConfigError
 from tsloop.project import Project
 from tsloop.template import template_root
 from tsloop.typed import from_mapping
@@ -48,7 +50,10 @@ def test_every_choice_composes_and_builds(number: int, monkeypatch: pytest.Monke
             groups.setdefault(group, []).append(choice)
     assert max(map(len, groups.values())) <= 5
     chosen = {group: names[min(number, len(names) - 1)] for group, names in groups.items()}
-    params = render(TEMPLATE, [f"{group}={choice}" for group, choice in chosen.items()])
+    overrides = [f"{group}={choice}" for group, choice in chosen.items()]
+    if chosen["finetune"] == "qlora":  # which the template's small model refuses
+        overrides.append("variants.chatts.finetune={}")
+    params = render(TEMPLATE, overrides)
     for group in chosen:
         if group == "source":
             assert source_config(params["source"])[0] == chosen["source"]
@@ -113,3 +118,43 @@ def test_conf_holds_every_key_of_its_dataclass() -> None:
         schema = getattr(importlib.import_module(module), name)
         fields = {field.name for field in dataclasses.fields(schema)}
         assert set(values) - {"kind"} == fields - {"kind"}, f"{group}/{choice}"
+
+
+LANGUAGE_MODELS = ["chatts_14b", "chatts_8b", "smollm2"]
+
+
+def variant(name: str, *overrides: str) -> dict[str, Any]:
+    found = render(TEMPLATE, [f"+detector@variants.big={name}", *overrides])["variants"]["big"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("name", LANGUAGE_MODELS)
+def test_a_language_model_builds_without_its_checkpoint(name: str) -> None:
+    values = variant(name)
+    detector = build(values)
+    assert detector.name == "chatts_llm"
+    assert set(values) - {"_target_"} == {f.name for f in dataclasses.fields(detector.config)}
+    generate = detector.config.generate
+    assert set(values["generate"]) == {f.name for f in dataclasses.fields(generate)}
+    assert detector.config.finetune.window == generate.window, "asked as it was trained"
+
+
+def test_answer_and_finetune_are_chosen_per_variant() -> None:
+    values = variant(
+        "chatts_8b",
+        "finetune@variants.big.finetune=qlora",
+        "variants.big.quantization=nf4",
+        "variants.big.answer=generate",
+        "variants.big.finetune.steps=7",
+    )
+    assert values["answer"] == "generate"
+    assert values["finetune"]["method"] == "qlora"
+    assert values["finetune"]["steps"] == 7
+    with pytest.raises(ConfigError, match="does not go with quantization"):
+        variant("chatts_8b", "variants.big.quantization=nf4")
+
+
+def test_a_language_model_can_be_swept() -> None:
+    composed = compose(TEMPLATE.conf, ["detector=smollm2"], name="sweep")
+    assert build(resolve_below(composed)["detector"]).name == "chatts_llm"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from tsloop.config.params import (
 from tsloop.config.pipeline import IterationSpec
 from tsloop.config.schema import section, source_config
 from tsloop.config.show import describe_choices
+from tsloop.detectors import build
 from tsloop.errors import ConfigDriftError, ConfigError
 from tsloop.project import Project
 
@@ -347,3 +350,31 @@ def test_what_an_experiment_sets_is_told_once(
     assert "for this run only" in told[-1]
     check_drift(fresh)
     assert capsys.readouterr().err == ""
+
+
+def test_a_language_model_is_configured_without_importing_torch(fresh: Project) -> None:
+    """Its settings and another way to tune it, kept as text."""
+    overrides = [
+        "+detector@variants.big=chatts_14b",
+        "finetune@variants.big.finetune=lora",
+        "variants.big.quantization=none",
+        "variants.big.finetune.rank=4",
+    ]
+    code = f"""
+import sys
+from pathlib import Path
+from tsloop.config.params import configure
+from tsloop.project import Project
+project = Project(Path({str(fresh.root)!r}))
+configure(project, {overrides!r})
+assert configure(project) == []
+assert not {{"torch", "transformers", "peft"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    params = read_params(fresh)
+    big = params["variants"]["big"]
+    assert (big["finetune"]["method"], big["finetune"]["rank"]) == ("lora", 4)
+    assert big["labels"] == "tsloop"
+    assert params["fits"]["it002-big"]["detector"] == big
+    assert "finetune" not in params["bases"]["big"]["detector"]
+    build(params["bases"]["big"]["detector"])

@@ -178,3 +178,21 @@ def test_zero_steps_and_wrong_settings_are_errors() -> None:
         ChattsConfig(neighbours=2.0)
     with pytest.raises(ConfigError, match="objective"):
         ChattsConfig(objective="luck")
+
+
+def test_what_only_the_native_model_can_do_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"embedded base is not loaded in 4 bits.*finetune=lora"):
+        ChattsConfig(finetune=FinetuneConfig(method="qlora"))
+    for setting in (
+        {"precision": "bfloat16"},
+        {"gradient_checkpointing": True},
+        {"accumulate": 2},
+        {"augment": 0.5},
+    ):
+        name = next(iter(setting))
+        with pytest.raises(ConfigError, match=f"finetune.{name} is .* embedded base does not know"):
+            ChattsConfig(finetune=FinetuneConfig(**setting))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="precision is 'int4'"):
+        FinetuneConfig(precision="int4")
+    with pytest.raises(ConfigError, match="a batch of 12 has not so many parts"):
+        FinetuneConfig(accumulate=13)

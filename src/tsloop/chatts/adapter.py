@@ -36,6 +36,7 @@ __all__ = [
     "check_trained",
     "load_adapter",
     "merged_model",
+    "refuse_code",
     "save_adapter",
 ]
 
@@ -161,7 +162,7 @@ def as_start(parent: Adapter, config: FinetuneConfig) -> Adapter:
             hint=f"Set finetune={parent.method}, or start again from base.",
         )
     shape = (config.rank, config.alpha)
-    if parent.method != "lora" or (parent.rank, parent.alpha) == shape:
+    if parent.method not in ("lora", "qlora") or (parent.rank, parent.alpha) == shape:
         return parent
     tensors = dict(parent.tensors)
     for name in [n for n in tensors if "lora_A" in n]:
@@ -169,15 +170,19 @@ def as_start(parent: Adapter, config: FinetuneConfig) -> Adapter:
         tensors[name], tensors[partner] = _refactored(
             tensors[name], tensors[partner], parent.alpha / parent.rank, *shape
         )
-    return Adapter("lora", *shape, tensors)
+    return Adapter(parent.method, *shape, tensors)
 
 
 def _refactored(
     down: torch.Tensor, up: torch.Tensor, scale: float, rank: int, alpha: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``down`` (r, in) and ``up`` (out, r) of ``scale * up @ down`` with another rank and scale."""
-    update = (scale * rank / alpha) * (up.double() @ down.double())
-    left, values, right = torch.linalg.svd(update, full_matrices=False)
+    # Of the product's factors, not of the product, which is as large as the layer.
+    out_basis, out_part = torch.linalg.qr(up.double())
+    in_basis, in_part = torch.linalg.qr(down.double().T)
+    core = (scale * rank / alpha) * (out_part @ in_part.T)
+    left, values, right = torch.linalg.svd(core, full_matrices=False)
+    left, right = out_basis @ left, right @ in_basis.T
     kept = min(rank, len(values), down.shape[0])
     root = values[:kept].sqrt()
     new_down = torch.zeros(rank, down.shape[1], dtype=torch.float64)
@@ -191,7 +196,7 @@ def _refactored(
 
 def check_trained(adapter: Adapter, start: Adapter) -> None:
     """Raise where training changed nothing: no LoRA update, or tensors equal to the start."""
-    if adapter.method == "lora":
+    if adapter.method in ("lora", "qlora"):
         updates = [t for name, t in adapter.tensors.items() if "lora_B" in name]
         if not updates or not any(bool(t.count_nonzero()) for t in updates):
             raise DetectorError(
@@ -230,12 +235,7 @@ def save_adapter(directory: Path, adapter: Adapter, base: Base) -> None:
 
 def load_adapter(directory: Path, base: Base) -> Adapter:
     """Read and check what `save_adapter` wrote; see the module text for what is refused."""
-    foreign = sorted(p.name for p in directory.iterdir() if p.suffix in _CODE_SUFFIXES)
-    if foreign:
-        raise ModelFileError(
-            f"Adapter directory {directory} holds {foreign[0]}: pickles and code are not loaded.",
-            hint="Adapters are safetensors files; convert it, or fit again.",
-        )
+    refuse_code(directory)
     info = read_json(directory / "adapter_config.json")
     check_adapter_config(info, base, directory)
     path = directory / "adapter_model.safetensors"
@@ -245,6 +245,18 @@ def load_adapter(directory: Path, base: Base) -> Adapter:
     if data[8:9] != b"{":
         raise ModelFileError(f"{path} is not a safetensors file: refused before loading.")
     return Adapter(info["method"], int(info["rank"]), float(info["alpha"]), load_tensors(data))
+
+
+def refuse_code(directory: Path) -> None:
+    """`ModelFileError` where an adapter's directory holds a pickle or code, or is not there."""
+    if not directory.is_dir():
+        raise ModelFileError(f"There is no adapter directory {directory}.")
+    foreign = sorted(p.name for p in directory.iterdir() if p.suffix in _CODE_SUFFIXES)
+    if foreign:
+        raise ModelFileError(
+            f"Adapter directory {directory} holds {foreign[0]}: pickles and code are not loaded.",
+            hint="Adapters are safetensors files; convert it, or fit again.",
+        )
 
 
 def check_adapter_config(info: Mapping[str, Any], base: Base, directory: Path) -> None:

@@ -10,9 +10,10 @@ from typing import Any, Self
 from tsloop.errors import ConfigError, ModelFileError
 from tsloop.evaluation.thresholds import OBJECTIVES
 
-__all__ = ["METHODS", "ChattsConfig", "FinetuneConfig", "ModelConfig"]
+__all__ = ["METHODS", "PRECISIONS", "ChattsConfig", "FinetuneConfig", "ModelConfig"]
 
-METHODS = ("lora", "full", "head")
+METHODS = ("lora", "qlora", "full", "head")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,16 @@ class ModelConfig:
         return cls(**data)
 
 
+_SHARES = ("event_share", "synthetic_replay_share", "replay_share", "warmup", "augment")
+
+
 @dataclass(frozen=True)
 class FinetuneConfig:
     """How the model learns from labelled examples (``conf/finetune/*.yaml``)."""
 
     method: str = "lora"
-    """``lora`` (adapters in the transformer; encoder and head trained), ``full`` or ``head``."""
+    """``lora`` (adapters in the transformer; encoder and head trained), ``full`` or ``head``;
+    ``qlora`` is ``lora`` on a native model that was loaded in 4 bits."""
     rank: int = 8
     """Rank of the LoRA matrices."""
     alpha: float = 16.0
@@ -109,16 +114,35 @@ class FinetuneConfig:
     """Out-of-fold fits (by group) that choose the blend and the thresholds; below 2: none."""
     threads: int = 1
     """Threads of the fit; more than one is slower on a busy small machine."""
+    gradient_checkpointing: bool = False
+    """Native model: compute activations twice instead of keeping them; slower, much less memory."""
+    precision: str = "float32"
+    """Native model: ``float32``, or ``bfloat16`` for the matrix products (autocast)."""
+    accumulate: int = 1
+    """Native model: parts that a batch is computed in; more parts need less memory."""
+    augment: float = 0.0
+    """Native model: share of the windows that are mirrored, reversed, scaled or shifted, as far as
+    their labels allow it."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ConfigError(f"finetune.method is {self.method!r}; choose one of {list(METHODS)}.")
-        for name, low in (("rank", 1), ("batch_size", 1), ("window", 8), ("eval_every", 1)):
+        if self.precision not in PRECISIONS:
+            raise ConfigError(
+                f"finetune.precision is {self.precision!r}; choose one of {list(PRECISIONS)}."
+            )
+        lowest = {"rank": 1, "batch_size": 1, "window": 8, "eval_every": 1, "accumulate": 1}
+        for name, low in lowest.items():
             if getattr(self, name) < low:
                 raise ConfigError(f"finetune.{name} is {getattr(self, name)}; at least {low}.")
-        for name in ("event_share", "synthetic_replay_share", "replay_share", "warmup"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"finetune.{name} is {getattr(self, name)}; it is a share, 0..1.")
+        if self.accumulate > self.batch_size:
+            raise ConfigError(
+                f"finetune.accumulate is {self.accumulate}: a batch of {self.batch_size} has not "
+                "so many parts."
+            )
 
 
 @dataclass(frozen=True)
@@ -147,6 +171,7 @@ class ChattsConfig:
     counts in training like an event: labels teach what is normal. 1: no such stretches."""
 
     def __post_init__(self) -> None:
+        _check_embedded(self.finetune)
         if self.objective not in OBJECTIVES:
             raise ConfigError(
                 f"chatts.objective is {self.objective!r}; choose one of {list(OBJECTIVES)}."
@@ -157,3 +182,19 @@ class ChattsConfig:
         for rows in (self.spread, *self.spread_choices):
             if rows < 1:
                 raise ConfigError(f"detector.spread {rows} is not a number of rows; at least 1.")
+
+
+def _check_embedded(config: FinetuneConfig) -> None:
+    """What only the native model can do is refused for the embedded one, never ignored."""
+    plain = FinetuneConfig()
+    if config.method == "qlora":
+        raise ConfigError(
+            "finetune.method is 'qlora', but the embedded base is not loaded in 4 bits.",
+            hint="Set finetune=lora, or take a detector with a native checkpoint.",
+        )
+    for name in ("gradient_checkpointing", "precision", "accumulate", "augment"):
+        if (value := getattr(config, name)) != getattr(plain, name):
+            raise ConfigError(
+                f"finetune.{name} is {value!r}, which the embedded base does not know.",
+                hint=f"Set finetune.{name}={str(getattr(plain, name)).lower()}.",
+            )

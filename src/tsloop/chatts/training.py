@@ -15,7 +15,17 @@ from tsloop.chatts.synthetic import SyntheticSeries
 from tsloop.intervals import Interval
 from tsloop.series.types import Series
 
-__all__ = ["Batch", "Item", "WindowSampler", "loss_of", "make_item", "synthetic_item"]
+__all__ = [
+    "Batch",
+    "Item",
+    "RowTargets",
+    "Rows",
+    "WindowSampler",
+    "label_rows",
+    "loss_of",
+    "make_item",
+    "synthetic_item",
+]
 
 EDGE_ROWS = 2
 """Rows on either side of an edge that count less: people disagree about them."""
@@ -40,14 +50,29 @@ class Item:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """Tensors of shape ``(batch, rows[, channels])``; ``valid`` is false on padding."""
+class Rows:
+    """What each row of a series teaches; the fields are those of `Item`, shape ``(n,)``."""
 
-    channels: torch.Tensor
+    target: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class RowTargets:
+    """Tensors of shape ``(batch, rows)``; ``valid`` is false on padding, where ``weight`` is 0."""
+
     valid: torch.Tensor
     target: torch.Tensor
     weight: torch.Tensor
     label: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(RowTargets):
+    """Targets with the inputs ``channels``, shape ``(batch, rows, channels)``."""
+
+    channels: torch.Tensor
 
 
 def make_item(
@@ -78,7 +103,22 @@ def _item(
     scale: float,
     rejected: Sequence[Interval] = (),
 ) -> Item:
-    n = len(channels)
+    rows = label_rows(len(channels), intervals, labels, scale, rejected)
+    events = tuple((i.start, i.end) for i in (*intervals, *rejected))
+    return Item(channels, rows.target, rows.weight, rows.label, events)
+
+
+def label_rows(
+    n: int,
+    intervals: Sequence[Interval],
+    labels: Sequence[str],
+    scale: float = 1.0,
+    rejected: Sequence[Interval] = (),
+) -> Rows:
+    """Targets of ``n`` rows: events weigh by their length, rows at an edge little.
+
+    Arguments as for `make_item`; ``scale`` multiplies every weight.
+    """
     target, weight = np.zeros(n, np.float32), np.ones(n, np.float32)
     label = np.full(n, -1, np.int64)
     index = {name: place for place, name in enumerate(labels)}
@@ -94,8 +134,7 @@ def _item(
     for interval in intervals:
         rows = slice(interval.start, interval.end + 1)
         weight[rows] = EVENT_WEIGHT / np.sqrt(len(interval))
-    events = tuple((i.start, i.end) for i in (*intervals, *rejected))
-    return Item(channels, target, weight * np.float32(scale), label, events)
+    return Rows(target, weight * np.float32(scale), label)
 
 
 class WindowSampler:
@@ -149,18 +188,21 @@ def make_batch(
         label[row, :size] = item.label[start:stop]
     if jitter > 0 and rng is not None:
         channels += jitter * rng.standard_normal(channels.shape, dtype=np.float32)
-    return Batch(*(torch.from_numpy(x) for x in (channels, valid, target, weight, label)))
+    return Batch(*(torch.from_numpy(x) for x in (valid, target, weight, label, channels)))
 
 
 def loss_of(
     logits: torch.Tensor,
     label_logits: torch.Tensor,
-    batch: Batch,
+    batch: RowTargets,
     *,
     dice: float,
     label_weight: float,
 ) -> torch.Tensor:
-    """Event-balanced cross-entropy + Dice on the rows + cross-entropy of the label per patch."""
+    """Event-balanced cross-entropy + Dice on the rows + cross-entropy of the label per patch.
+
+    ``logits`` (b, rows) and ``label_logits`` (b, patches, labels); rows is a multiple of patches.
+    """
     rows = batch.valid.sum().clamp(min=1)
     each = functional.binary_cross_entropy_with_logits(logits, batch.target, reduction="none")
     loss = (each * batch.weight).sum() / rows

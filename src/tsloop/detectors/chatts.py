@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,12 +24,12 @@ from tsloop.chatts.blending import Blend, choose_blend, mix
 from tsloop.chatts.channels import series_channels
 from tsloop.chatts.config import ChattsConfig
 from tsloop.chatts.finetune import FinetuneData, finetune
-from tsloop.chatts.folds import deal_folds
 from tsloop.chatts.model import ChattsModel, deterministic
 from tsloop.chatts.scoring import score_channels
 from tsloop.chatts.training import Item, make_item
 from tsloop.detectors.base import Example, Progress, no_progress
 from tsloop.detectors.common import LocatingDetector, usable_values
+from tsloop.detectors.out_of_fold import out_of_fold
 from tsloop.errors import ConfigError, ModelFileError
 from tsloop.evaluation.thresholds import Decision
 from tsloop.intervals import Basis, Interval
@@ -174,24 +174,17 @@ class ChattsDetector(LocatingDetector):
         """Model logits of every example from a model that was not trained on its group.
 
         Fold models start from the base, not from the parent, which has seen the older examples.
-        With one group only, each series is cut in two and the halves are held out in turn.
         """
-        groups = [example.series.group for example in examples]
-        if len(set(groups)) < 2:
-            examples, groups = _halves(examples)
-        events = [len(example.intervals) for example in examples]
-        folds = deal_folds(groups, events, self.config.finetune.folds, seed)
-        found: list[tuple[Example, Floats]] = []
-        for fold in range(max(folds) + 1):
-            inside = [e for e, f in zip(examples, folds, strict=True) if f != fold]
-            outside = [e for e, f in zip(examples, folds, strict=True) if f == fold]
+        settings = self.config.finetune
+
+        def fit_fold(inside: Sequence[Example]) -> Callable[[Series], Floats]:
             adapter = None
             if any(e.intervals for e in inside):
-                data = self._data(inside)
-                adapter = finetune(self.base, data, self.config.finetune, seed=seed).adapter
+                adapter = finetune(self.base, self._data(inside), settings, seed=seed).adapter
             model = merged_model(self.base, adapter)
-            found += [(e, self._logits(model, e.series)[0]) for e in outside]
-        return found
+            return lambda series: self._logits(model, series)[0]
+
+        return out_of_fold(examples, settings.folds, seed, fit_fold)
 
     def _logits(self, model: ChattsModel, series: Series) -> tuple[Floats, Floats]:
         with deterministic(1):
@@ -269,33 +262,3 @@ class ChattsDetector(LocatingDetector):
         """Read the adapter; see `tsloop.chatts.adapter` for what is refused."""
         if self._tuned:
             self._set_adapter(load_adapter(directory / ADAPTER_DIR, self.base))
-
-
-def _halves(examples: Sequence[Example]) -> tuple[list[Example], list[str]]:
-    """Both halves of every example; an event across the cut goes to the half with more of it."""
-    parts: list[Example] = []
-    names: list[str] = []
-    for example in examples:
-        n = len(example.series)
-        cut = n // 2
-        for interval in example.intervals:
-            if interval.start < cut <= interval.end:
-                early = 2 * cut > interval.start + interval.end
-                cut = interval.end + 1 if early else interval.start
-        for name, low, high in (("first", 0, cut), ("second", cut, n)):
-            if high > low:
-                inside = tuple(
-                    i.replace(start=i.start - low, end=i.end - low)
-                    for i in example.intervals
-                    if low <= i.start < high
-                )
-                part = Example(
-                    example.series.window(low, high),
-                    inside,
-                    example.split,
-                    example.replay,
-                    example.weight,
-                )
-                parts.append(part)
-                names.append(name)
-    return parts, names

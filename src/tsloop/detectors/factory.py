@@ -38,6 +38,7 @@ BUILTIN = {
     "adtk": "tsloop.detectors.adtk.AdtkDetector",
     "boosting": "tsloop.detectors.boosting.BoostingDetector",
     "chatts": "tsloop.detectors.chatts.ChattsDetector",
+    "chatts_llm": "tsloop.detectors.chatts_llm.ChattsLlmDetector",
     "ensemble": "tsloop.detectors.ensemble.EnsembleDetector",
     "forest": "tsloop.detectors.forest.ForestDetector",
     "knn": "tsloop.detectors.knn.KnnDetector",
@@ -46,7 +47,10 @@ BUILTIN = {
 """Short names of the detectors that come with tsloop."""
 
 
-HEAVY_CONFIGS = {BUILTIN["chatts"]: "tsloop.chatts.config.ChattsConfig"}
+HEAVY_CONFIGS = {
+    BUILTIN["chatts"]: "tsloop.chatts.config.ChattsConfig",
+    BUILTIN["chatts_llm"]: "tsloop.chatts.native.settings.ChattsLlmConfig",
+}
 """Detectors whose module takes seconds to import, and where their settings class lies."""
 
 

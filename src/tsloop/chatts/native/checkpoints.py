@@ -269,7 +269,22 @@ def _read_weights(
             f"{files[0].parent} left tensors unset: {_first_five(map(str, left))}."
         )
     model.generation_config.use_cache = True
+    if quantization:
+        _keep_gradients(model)
     return model.eval()
+
+
+def _keep_gradients(model: Any) -> None:
+    """Keep 4-bit layers in the layout that gradients flow through.
+
+    bitsandbytes 0.50 repacks them in place at the first forward without gradients, on CPUs with
+    avx512_bf16, for a kernel that has no backward: later gradients would be wrong, without error.
+    """
+    from bitsandbytes.nn.modules import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _is_encoder(name: str) -> bool:

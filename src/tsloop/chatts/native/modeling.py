@@ -9,6 +9,7 @@ accepted and regrouped.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -100,12 +101,18 @@ class TimeSeriesMixin:
         return tuple((self.config.score_head or {}).get("labels", ()))
 
     def add_score_head(
-        self, labels: Sequence[str], *, width: int = 256, bidirectional: bool = False
+        self,
+        labels: Sequence[str],
+        *,
+        width: int = 256,
+        bidirectional: bool = False,
+        seed: int | None = None,
     ) -> ScoreHead:
         """Give the model a fresh score head (or another in its place), saved with the model.
 
         ``bidirectional`` is the default of `score`: attention in both directions among the tokens
-        of a series.
+        of a series. With a ``seed`` the weights are always the same, as a training needs that shall
+        be repeated or resumed; global randomness is then left alone.
         """
         if not labels or len(set(labels)) != len(labels):
             raise DetectorError(f"Score labels are {list(labels)}; give at least one, each once.")
@@ -114,10 +121,14 @@ class TimeSeriesMixin:
             "width": width,
             "bidirectional": bidirectional,
         }
-        self._make_score_head()
-        head = cast("ScoreHead", self.score_head)
-        for module in head.modules():
-            self._init_weights(module)
+        with contextlib.ExitStack() as stack:
+            if seed is not None:
+                stack.enter_context(torch.random.fork_rng(devices=[]))
+                torch.manual_seed(seed)
+            self._make_score_head()
+            head = cast("ScoreHead", self.score_head)
+            for module in head.modules():
+                self._init_weights(module)
         return head.to(next(self.ts_encoder.parameters()).device)
 
     def forward(
