@@ -75,6 +75,10 @@ class Iteration:
     failure: str = ""
     archived: bool = False
     metrics: Metrics = field(default_factory=dict)
+    published: bool = False
+    """What it published belongs to its labels, models and settings of today."""
+    n_labelled: int | None = None
+    """Series that it learned from, its parents' included; ``None`` before its snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +400,8 @@ class IterationManager:
 
     def _describe(self, spec: IterationSpec, view: ProjectView | None = None) -> Iteration:
         view = view or ProjectView(self.project)
-        state, failure = derive_state(gather_facts(self.project, spec, view))
+        facts = gather_facts(self.project, spec, view)
+        state, failure = derive_state(facts)
         return Iteration(
             spec.name,
             spec.parent,
@@ -405,7 +410,13 @@ class IterationManager:
             failure or "",
             spec.archived,
             self._metrics(spec.name),
+            facts.published,
+            self._n_labelled(spec.name),
         )
+
+    def _n_labelled(self, name: str) -> int | None:
+        path = self.project.snapshot(name) / "snapshot.json"
+        return int(read_json(path)["n_series"]) if path.exists() else None
 
     def _spec(self, iteration_id: str) -> IterationSpec:
         iterations = read_iterations(self.project)
