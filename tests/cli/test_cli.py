@@ -141,8 +141,13 @@ def test_a_failing_repro_points_at_the_stage(fresh: Project) -> None:
 
 def test_configure_lists_and_changes(fresh: Project, call) -> None:  # type: ignore[no-untyped-def]
     shown = call(fresh.root, "configure", "--show").out
-    assert "sampler    diversity, margin, mixed, random, uncertainty" in shown
+    assert "sampler    diversity, margin, [mixed], random, uncertainty" in shown
     assert "loop.primary=knn" in shown
+    assert "finetune.rank=" in call(fresh.root, "configure", "--show", "finetune").out
+    many = call(fresh.root, "configure", "annotator=human").out
+    assert "values, which follow" in many
+    every = call(fresh.root, "configure", "annotator=simulated", "--verbose").out
+    assert len(every.splitlines()) > len(many.splitlines()) > 3
     said = call(fresh.root, "configure", "sampler.budget=8")
     assert "sampler.budget: 5 → 8" in said.out
     assert call(fresh.root, "configure").out == "Nothing changed.\n"

@@ -14,6 +14,8 @@ __all__ = ["METHODS", "ChattsConfig", "FinetuneConfig", "ModelConfig"]
 
 METHODS = ("lora", "full", "head")
 
+_LEAST = {"rank": 1, "steps": 1, "batch_size": 1, "window": 8, "eval_every": 1}
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -113,7 +115,7 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ConfigError(f"finetune.method is {self.method!r}; choose one of {list(METHODS)}.")
-        for name, low in (("rank", 1), ("batch_size", 1), ("window", 8), ("eval_every", 1)):
+        for name, low in _LEAST.items():
             if getattr(self, name) < low:
                 raise ConfigError(f"finetune.{name} is {getattr(self, name)}; at least {low}.")
         for name in ("event_share", "synthetic_replay_share", "replay_share", "warmup"):
