@@ -37,7 +37,7 @@ from tsloop.loop.archive import (
     track_outputs,
 )
 from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
-from tsloop.loop.states import State, check_transition, derive_state, missing_for
+from tsloop.loop.states import IterationFacts, State, check_transition, derive_state, missing_for
 from tsloop.project import BASE, Project
 
 if TYPE_CHECKING:
@@ -260,6 +260,21 @@ class IterationManager:
             State.TRAINING,
             "training reads the labels of the iteration",
             missing=missing_for(State.TRAINING, facts),
+            who=iteration_id,
+            command=self._instead_of_training(iteration_id, facts),
+        )
+
+    def _instead_of_training(self, iteration_id: str, facts: IterationFacts) -> str:
+        """What to type where an iteration cannot be trained now."""
+        if facts.fit_job_running or facts.predict_job_running:
+            return "Wait for what is running, or see: tsloop jobs list"
+        if not facts.has_data:
+            return f"Run: dvc repro dataset@{iteration_id}"
+        if any(spec.parent == iteration_id for spec in read_iterations(self.project).values()):
+            return "Others build on it, so it stays as it is. Make a new one: tsloop iteration create"
+        return (
+            "It is trained already. Train it again with another setting: tsloop iteration train "
+            f"{iteration_id} KEY=VALUE"
         )
 
     def run_inference(
@@ -446,7 +461,7 @@ class IterationManager:
         if not waiting:
             raise IterationError(
                 f"{iteration_id} has no labels yet: data/labels/{iteration_id}.jsonl is missing.",
-                hint="Label its series first.",
+                hint=f"Label its series first: tsloop labels template {iteration_id}",
             )
         with self._changing(f"open {iteration_id}"):
             configure(self.project)
