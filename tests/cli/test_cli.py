@@ -75,7 +75,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  
         (["configure", "finetune.rnk=4"], "Did you mean finetune.rank?"),
         (["configure", "source=nothing"], "source/nothing"),
         (["iteration", "show", "it042"], "it042"),
-        (["iteration", "delete", "it001"], "it002 build on it"),
+        (["iteration", "delete", "it001"], "it002 builds on it"),
         (["iteration", "create", "nr1"], "not an iteration name"),
         (["iteration", "archive", "--keep", "0"], "at least one iteration"),
         (["iteration", "archive", "--keep", "1"], "is not published"),
@@ -291,4 +291,4 @@ def test_gold_does_not_choose_what_is_promoted(finished: Project, call) -> None:
 
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
     said = call(finished.root, "gc", "--keep", "1", "--dry-run")
-    assert said.out.endswith("0 directories, 0.0 MB.\n")
+    assert said.out.endswith("Nothing to delete.\n")

@@ -67,6 +67,7 @@ def add(
     from tsloop.execution.guard import project_lock
     from tsloop.labels import builtin_label_set, load_label_set
     from tsloop.loop.gold import add_gold
+    from tsloop.names import counted
     from tsloop.project import find_project
     from tsloop.series.store import SeriesStore
 
@@ -77,6 +78,6 @@ def add(
         store = SeriesStore.open(project.series)
         now, added = add_gold(project, file, read_iterations(project), store, label_set)
     typer.echo(
-        f"Added {added} records: gold has {len(now.records)} series and is of version "
+        f"Added {counted(added, 'record')}: gold has {len(now.records)} series and is of version "
         f"{now.version}. {'Next: dvc repro' if added else 'Nothing changed.'}"
     )

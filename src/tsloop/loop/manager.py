@@ -157,7 +157,8 @@ class IterationManager:
         iterations = read_iterations(self.project)
         children = [name for name, spec in iterations.items() if spec.parent == iteration_id]
         if children:
-            raise IterationError(f"{iteration_id} cannot go: {', '.join(children)} build on it.")
+            verb = "builds" if len(children) == 1 else "build"
+            raise IterationError(f"{iteration_id} cannot go: {', '.join(children)} {verb} on it.")
         for role, holder, hint in (
             (
                 "champion",
