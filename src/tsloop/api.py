@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsloop.annotations.journal import latest, read_journal, write_journal
-from tsloop.annotations.record import AnnotationRecord
+from tsloop.annotations.record import DRAFT, AnnotationRecord
 from tsloop.config.params import read_iterations, read_params
 from tsloop.errors import AnnotationError, DetectorError, IterationError, IterationNotFoundError
 from tsloop.files import read_jsonl
-from tsloop.intervals import Interval, Status
+from tsloop.intervals import Basis, Interval, Status
 from tsloop.loop.manager import Iteration, IterationManager, Result, TrainConfig
 from tsloop.loop.queues import QueueItem, read_queue
 from tsloop.project import BASE, Project, find_project
@@ -42,6 +42,11 @@ __all__ = [
 
 GOLD = "gold"
 
+_DRAFT = (
+    "Look at the series, correct result and intervals, delete this key. "
+    'No anomaly: "result": "none", "intervals": []'
+)
+
 
 class AnnotationAdapter:
     """Labels in and out: what to label, and what was said. The border to annotation tools."""
@@ -61,6 +66,24 @@ class AnnotationAdapter:
                 hint="Run `dvc repro` first.",
             )
         return read_queue(path)
+
+    def draft(self, iteration: str, author: str = "") -> list[dict[str, Any]]:
+        """The queue as rows of a journal to edit: proposals to correct, hash and rows filled in.
+
+        Each has the key ``draft``, and no journal takes it before that key is deleted. Intervals
+        that stay as they were proposed have the basis ``accepted``.
+        """
+        if _is_closed(self.project, iteration):
+            raise _closed(iteration)
+        rows = []
+        for item in self.queue(iteration):
+            proposed = item.proposal.intervals if item.proposal is not None else ()
+            kept = [Interval(i.start, i.end, i.label, basis=Basis.ACCEPTED) for i in proposed]
+            more = {"author": author, "queue": item.to_dict()}
+            row = self.record(item.series_id, kept, **more).to_dict()
+            first = {key: row[key] for key in ("series_id", "result", "intervals")}
+            rows.append({DRAFT: _DRAFT, **first, **row})
+        return rows
 
     def record(
         self, series_id: str, intervals: Sequence[Interval] = (), **more: Any
@@ -103,10 +126,7 @@ class AnnotationAdapter:
         `tsloop configure && dvc repro`, takes the labels in.
         """
         if iteration != GOLD and _is_closed(self.project, iteration):
-            raise IterationError(
-                f"{iteration} is closed: other iterations build on what it published.",
-                hint="Put a correction, with a higher revision, into the newest iteration.",
-            )
+            raise _closed(iteration)
         path = self.project.labels(iteration)
         old = read_journal(path) if path.exists() else []
         write_journal(path, [*old, *(record for record in records if record not in old)])
@@ -190,3 +210,10 @@ def _is_closed(project: Project, iteration: str) -> bool:
     spec = _spec(project, iteration)
     parents = {other.parent for other in read_iterations(project).values()}
     return spec.archived or (iteration in parents and project.registry(iteration).exists())
+
+
+def _closed(iteration: str) -> IterationError:
+    return IterationError(
+        f"{iteration} is closed: other iterations build on what it published.",
+        hint="Put a correction, with a higher revision, into the newest iteration.",
+    )

@@ -100,9 +100,18 @@ class SeriesValidationError(SeriesError):
     """A cell that cannot be repaired as declared; carries its place."""
 
     def __init__(
-        self, message: str, *, row: int | None = None, column: str | None = None, hint: str = ""
+        self,
+        message: str,
+        *,
+        row: int | None = None,
+        column: str | None = None,
+        hint: str = "",
+        series_id: str = "",
+        reason: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
+        self.series_id = series_id
+        self.reason = reason
         self.row = row
         self.column = column
 

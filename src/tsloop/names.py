@@ -6,7 +6,7 @@ import unicodedata
 
 from tsloop.errors import ConfigError
 
-__all__ = ["MAX_BYTES", "MAX_LENGTH", "check_name"]
+__all__ = ["MAX_BYTES", "MAX_LENGTH", "check_name", "counted"]
 
 MAX_LENGTH = 64
 """Characters of a name."""
@@ -40,3 +40,8 @@ def _is_word(character: str) -> bool:
 
 def _shown(name: str) -> str:
     return repr(name if len(name) <= MAX_LENGTH else name[: MAX_LENGTH - 1] + "…")
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """A number with its noun: ``1 row``, ``2 rows``; ``many`` where an s does not do."""
+    return f"{n} {one if n == 1 else many or one + 's'}"

@@ -12,8 +12,12 @@ import pytest
 from project_tools import tsloop
 from tsloop.cli import main
 from tsloop.cli.demo import activation_hint
+from tsloop.cli.status import next_step, setback, when_all_is_done
+from tsloop.cli.tables import iterations_table, show
 from tsloop.config.params import configure, read_params
 from tsloop.files import read_json, write_json
+from tsloop.loop.manager import Iteration
+from tsloop.loop.states import State
 from tsloop.project import Project
 
 HEAVY = ("torch", "mlflow", "dvc", "hydra", "omegaconf", "pandas", "numpy", "pyarrow", "sklearn")
@@ -71,7 +75,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  
         (["configure", "finetune.rnk=4"], "Did you mean finetune.rank?"),
         (["configure", "source=nothing"], "source/nothing"),
         (["iteration", "show", "it042"], "it042"),
-        (["iteration", "delete", "it001"], "it002 build on it"),
+        (["iteration", "delete", "it001"], "it002 builds on it"),
         (["iteration", "create", "nr1"], "not an iteration name"),
         (["iteration", "archive", "--keep", "0"], "at least one iteration"),
         (["iteration", "archive", "--keep", "1"], "is not published"),
@@ -137,8 +141,13 @@ def test_a_failing_repro_points_at_the_stage(fresh: Project) -> None:
 
 def test_configure_lists_and_changes(fresh: Project, call) -> None:  # type: ignore[no-untyped-def]
     shown = call(fresh.root, "configure", "--show").out
-    assert "sampler    diversity, margin, mixed, random, uncertainty" in shown
+    assert "sampler    diversity, margin, [mixed], random, uncertainty" in shown
     assert "loop.primary=knn" in shown
+    assert "finetune.rank=" in call(fresh.root, "configure", "--show", "finetune").out
+    many = call(fresh.root, "configure", "annotator=human").out
+    assert "values, which follow" in many
+    every = call(fresh.root, "configure", "annotator=simulated", "--verbose").out
+    assert len(every.splitlines()) > len(many.splitlines()) > 3
     said = call(fresh.root, "configure", "sampler.budget=8")
     assert "sampler.budget: 5 → 8" in said.out
     assert call(fresh.root, "configure").out == "Nothing changed.\n"
@@ -162,6 +171,60 @@ def test_status_list_and_show_of_a_finished_project(finished: Project, call) -> 
     created = call(finished.root, "iteration", "create").out
     assert created == "Created it003 on top of it002. Next: dvc repro\n"
     assert "it003" in call(finished.root, "status").out.splitlines()[-1]
+
+
+def iteration(**more: object) -> Iteration:
+    plain = {"name": "it002", "parent": "it001", "base_model": "it001/knn", "n_labelled": 3}
+    values = plain | {"state": State.REVIEWING, "published": True} | more
+    return Iteration(**{"metrics": {"knn": {"event_f1": 0.5}}, **values})  # type: ignore[arg-type]
+
+
+def test_what_follows_a_finished_iteration() -> None:
+    done = iteration()
+    assert next_step([done]) == "Next: tsloop promote, or tsloop iteration create"
+    said = when_all_is_done(done, "knn", "it001/knn")
+    assert said == "Next: tsloop promote it002, or tsloop iteration create"
+    said = when_all_is_done(done, "knn", "it002/knn")
+    assert said == "it002/knn is the champion. Next: tsloop iteration create"
+    for metrics in ({}, {"knn": {"n_failed": 0.0}}, {"knn": {"event_f1": None}}):
+        said = when_all_is_done(iteration(metrics=metrics), "knn", None)
+        assert "promote" not in said.split("Next:")[1]
+        assert "tsloop labels gold add" in said
+    unlabelled = iteration(n_labelled=0)
+    assert "annotator=human" in when_all_is_done(unlabelled, "knn", None)
+
+
+def test_states_are_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [iteration(), iteration(published=False), iteration(n_labelled=0)]
+    show(iterations_table([*rows, iteration(state=State.CREATED, n_labelled=None)]))
+    said = capsys.readouterr().out
+    for word in ("Done", "Predicted", "no labels", "Created", "–"):
+        assert word in said
+    assert "Reviewing" not in said
+
+
+def test_status_says_what_to_label_and_how(fresh: Project, call) -> None:  # type: ignore[no-untyped-def]
+    configure(fresh, ["annotator=human"])
+    assert "Next: dvc repro (reads the series" in call(fresh.root, "status").out
+    fresh.queue("base").parent.mkdir(parents=True)
+    fresh.queue("base").touch()
+    said = call(fresh.root, "status").out.splitlines()[-1]
+    assert "tsloop labels template it001" in said
+    assert "data/queues/base.jsonl" in said
+
+
+def test_status_says_that_an_iteration_is_not_better(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
+    path = finished.report("it002") / "scorecard.json"
+    card = read_json(path)
+    card["variants"]["knn"]["metrics"]["event_f1"] = 0.25
+    card["parents"]["knn"]["metrics"]["event_f1"] = 0.5
+    write_json(path, card)
+    said = setback(finished, iteration(), "knn")
+    assert said.startswith("it002 is not better: knn has event-F1 0.250 on gold, and it001, ")
+    assert said in call(finished.root, "status").out
+    card["variants"]["knn"]["metrics"]["event_f1"] = 0.75
+    write_json(path, card)
+    assert setback(finished, iteration(), "knn") == ""
 
 
 def test_the_demo_says_how_to_activate_an_environment_that_is_not(
@@ -196,7 +259,7 @@ def test_status_says_the_next_step_though_mlflow_cannot_follow(finished: Project
     said = call(finished.root, "status")
     assert said.code == 0
     lines = said.out.splitlines()
-    assert lines[-1] == "Next: tsloop promote, or tsloop iteration create"
+    assert lines[-1] == "Next: tsloop promote it002, or tsloop iteration create"
     assert lines[-2].startswith("Attention: MLflow is not up to date. ")
     assert "tsloop tracking sync" in lines[-2]
 
@@ -228,4 +291,4 @@ def test_gold_does_not_choose_what_is_promoted(finished: Project, call) -> None:
 
 def test_gc_says_what_it_would_do(finished: Project, call) -> None:  # type: ignore[no-untyped-def]
     said = call(finished.root, "gc", "--keep", "1", "--dry-run")
-    assert said.out.endswith("0 directories, 0.0 MB.\n")
+    assert said.out.endswith("Nothing to delete.\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from project_tools import hashes, run, tsloop
-from tsloop.config.params import check_drift, read_params
+from tsloop.config.params import check_drift, configure, read_params
 from tsloop.errors import ProjectError
 from tsloop.project import Project
 from tsloop.template import TEMPLATE_FILES, create_project, template_root
@@ -43,9 +45,38 @@ def test_a_project_is_the_repositorys_top_level(project_env: None, tmp_path: Pat
 def test_init_names_the_project_and_nothing_else(project_env: None, tmp_path: Path) -> None:
     done = tsloop(tmp_path, "init", "泵房 2")
     assert "dvc repro" in done.stdout
+    assert "source.zone=" in done.stdout
+    assert "annotator=human" in done.stdout
     own, template = read_params(Project(tmp_path / "泵房 2")), read_params(Project(ROOT))
     assert own["project"] == {"name": "泵房-2", "title": ""}
     assert {**own, "project": None} == {**template, "project": None}
+
+
+def test_following_what_init_says_reaches_the_queue_and_nothing_simulated(
+    project_env: None, tmp_path: Path
+) -> None:
+    """Stamps without a zone and no truth, as most data come."""
+    data = tmp_path / "tags"
+    data.mkdir()
+    rows = [f"2026-01-01 {i // 60:02d}:{i % 60:02d}:00,{i % 7}" for i in range(300)]
+    (data / "pump.csv").write_text("\n".join(["timestamp,value", *rows]), encoding="utf-8")
+    said = tsloop(tmp_path, "init", "plant").stdout
+    command = said.split("tsloop configure ")[1].split("dvc repro")[0].replace("\\", " ").split()
+    assert command[-1] == "annotator=human"
+    project = Project(tmp_path / "plant")
+    configure(project, [c.replace("YOUR_DATA", str(data)) for c in command])
+    with contextlib.chdir(project.root):
+        figures = [json.loads(run_json(project, stage)) for stage in ("acquire", "prepare")]
+        assert [f["n_with_truth"] for f in figures] == [0, 0]
+        configure(project, ["annotator=simulated"])
+        with pytest.raises(AssertionError, match=r"tsloop configure annotator=human"):
+            run_json(project, "annotate", "gold")
+
+
+def run_json(project: Project, stage: str, *key: str) -> str:
+    """The JSON line of a stage."""
+    done = run(project.root, sys.executable, "-m", f"tsloop.stages.{stage}", *key)
+    return done.stdout.splitlines()[-1]
 
 
 def test_init_refuses_a_name_that_is_a_path_before_it_writes(

@@ -20,9 +20,9 @@ from tsloop.config.params import (
 )
 from tsloop.config.pipeline import IterationSpec
 from tsloop.config.schema import section, source_config
-from tsloop.config.show import describe_choices
+from tsloop.config.show import describe_choices, describe_keys, summarise_changes
 from tsloop.detectors import build
-from tsloop.errors import ConfigDriftError, ConfigError
+from tsloop.errors import ConfigDriftError, ConfigError, TsloopError
 from tsloop.project import Project
 
 WRITTEN = ("params.yaml", "conf/project/*.yaml")
@@ -72,7 +72,38 @@ def test_reset_forgets_everything(fresh: Project) -> None:
     params = read_params(fresh)
     assert params["sampler"] == template
     assert set(params["variants"]) > {"knn"}
-    assert "(the defaults)" in describe_choices(fresh)
+    shown = describe_choices(fresh)
+    assert "(the defaults)" in shown
+    assert "sampler    diversity, margin, [mixed], random, uncertainty" in shown
+
+
+def test_reset_restores_the_bytes_of_the_template(fresh: Project) -> None:
+    """So that `git diff` is empty afterwards, whatever was chosen in between."""
+    configure(fresh, reset=True)
+    before = hashes(fresh.root, *WRITTEN)
+    configure(fresh, ["source=folder", "source.path=x", "finetune.rank=4", "annotator=human"])
+    configure(fresh, ["+detector@variants.other=forest", "~detector@variants.boosting"])
+    configure(fresh, reset=True)
+    assert hashes(fresh.root, *WRITTEN) == before
+
+
+def test_the_keys_of_a_section_are_shown_with_their_help(fresh: Project) -> None:
+    configure(fresh, ["sampler.budget=7"])
+    assert "  sampler.budget=7   # " in describe_keys(fresh, "sampler")
+    assert "  variants.knn.neighbours=5   # " in describe_keys(fresh, "variants.knn")
+    assert "loop.primary=knn" in describe_keys(fresh, "loop")
+    with pytest.raises(ConfigError, match=r"no section 'samplr'.*sampler.*variants\.knn"):
+        describe_keys(fresh, "samplr")
+
+
+def test_many_changes_are_counted_by_section() -> None:
+    fits = [f"fits.it001-knn.x{i}: 1 → 2" for i in range(30)]
+    assert summarise_changes(fits[:3]) == fits[:3]
+    assert summarise_changes([*fits, "finetune.rank: 8 → 16"]) == [
+        "fits: 30 values, which follow",
+        "finetune.rank: 8 → 16",
+        "(every value: --verbose)",
+    ]
 
 
 def test_another_choice_drops_the_values_of_the_former(fresh: Project) -> None:
@@ -96,6 +127,19 @@ def test_another_choice_drops_the_values_of_the_former(fresh: Project) -> None:
         (["loop.primary=chatty"], r"loop\.primary is 'chatty'.*\['knn'\]"),
         (["variants.knn.neighbors=3"], r"neighbors"),
         (["~detector@variants.knn"], r"variant"),
+        (["sampler=x"], r"no sampler/x\. Choose one of: diversity, margin, mixed, random, unc"),
+        (["detector@variants.knn=catts"], r"no detector/catts\. Choose one of: adtk.*residual"),
+        (["detector=knn"], r"Add a variant: tsloop configure \+detector@variants\.NAME=knn\."),
+        (["detector=catts"], r"\+detector@variants\.NAME=chatts_nano"),
+        (["variants=x"], r"variants holds settings.*\+detector@variants\.NAME=knn"),
+        (["variants.knn=3"], r"variants\.knn holds settings, and cannot be the single value 3"),
+        (["loop=x"], r"loop holds settings.*loop\.KEY=VALUE"),
+        (["finetune.steps=0"], r"finetune\.steps is 0; at least 1"),
+        (["source=folder"], r"source\.path is empty.*source=folder source\.path=DIR"),
+        (["labels.set=nofile.json"], r"nofile\.json does not exist"),
+        (["source.zone=Asia/Beijing"], r"source\.zone='Asia/Beijing'.*mean Asia/Shanghai\?"),
+        (["prepare.zone=Europe/Berln"], r"Did you mean Europe/Berlin\?"),
+        (["source.zone=Mars/Olympus"], r"Write it like Asia/Shanghai or UTC"),
         (["finetune.rank=4,8"], r"several values\. Compare them with: python -m tsloop\.sweep -m"),
         (["finetune.rank"], r"not in Hydra's grammar"),
         (["~gate.min_delta"], r"gate\.min_delta was not set by `tsloop configure`"),
@@ -119,7 +163,7 @@ def test_what_is_wrong_is_refused_and_nothing_is_written(
     fresh: Project, overrides: list[str], message: str
 ) -> None:
     before = hashes(fresh.root, *WRITTEN)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(TsloopError, match=message):
         configure(fresh, ["sampler.budget=9", *overrides])
     assert hashes(fresh.root, *WRITTEN) == before
 

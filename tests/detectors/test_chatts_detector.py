@@ -10,7 +10,7 @@ from tsloop.chatts.synthetic import generate
 from tsloop.detectors.base import Example
 from tsloop.detectors.chatts import ChattsConfig, ChattsDetector
 from tsloop.detectors.files import load_detector, save_detector
-from tsloop.errors import ConfigError, DetectorError, ModelFileError
+from tsloop.errors import ConfigError, ModelFileError
 from tsloop.files import read_json, sha256_tree, write_json
 from tsloop.intervals import Interval, Status
 from tsloop.labels import builtin_label_set
@@ -171,9 +171,8 @@ def test_pickles_in_the_directory_are_refused(fitted: ChattsDetector, tmp_path: 
 
 
 def test_zero_steps_and_wrong_settings_are_errors() -> None:
-    lazy = ChattsDetector(ChattsConfig(finetune=FinetuneConfig(steps=0)))
-    with pytest.raises(DetectorError, match="steps is 0"):
-        lazy.fit(examples(2))
+    with pytest.raises(ConfigError, match=r"finetune\.steps is 0; at least 1"):
+        FinetuneConfig(steps=0)
     with pytest.raises(ConfigError, match="neighbours"):
         ChattsConfig(neighbours=2.0)
     with pytest.raises(ConfigError, match="objective"):

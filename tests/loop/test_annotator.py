@@ -203,6 +203,9 @@ def test_truth_is_read_from_its_file(tmp_path: Path) -> None:
     write_jsonl(path, [row, {"series_id": "b"}])
     with pytest.raises(AnnotationError, match="row 2 is no truth"):
         read_truth(path)
+    write_jsonl(path, [])
+    with pytest.raises(AnnotationError, match="none of its series .* annotator=human"):
+        read_truth(path)
 
 
 @pytest.mark.parametrize(

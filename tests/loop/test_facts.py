@@ -35,7 +35,7 @@ def advice(project: Project) -> str:
     view = ProjectView(project)
     facts = {name: gather_facts(project, spec, view) for name, spec in view.specs.items()}
     return next_step(
-        [(it.name, it.state, it.failure) for it in IterationManager(project).list_iterations()],
+        IterationManager(project).list_iterations(),
         {name for name in facts if new_labels_wait(view, name)},
         {name for name, found in facts.items() if not (found.report and found.published)},
     )

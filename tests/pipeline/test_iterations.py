@@ -60,7 +60,7 @@ def test_a_leaf_goes_with_all_it_made_but_its_labels(finished: Project) -> None:
 def test_parents_champions_and_strangers_cannot_be_deleted(finished: Project) -> None:
     steward = IterationManager(finished)
     before = hashes(finished.root, "params.yaml", "dvc.lock", "conf/**/*")
-    with pytest.raises(IterationError, match="it002 build on it"):
+    with pytest.raises(IterationError, match="it002 builds on it"):
         steward.delete("it001")
     with pytest.raises(IterationNotFoundError, match="it009"):
         steward.delete("it009")
@@ -131,7 +131,7 @@ def test_a_change_that_came_first_is_not_lost(
     assert steward.create_iteration().name == "it004"
     assert list(read_iterations(fresh)) == ["it001", "it002", "it003", "it004"]
     interleave(other.create_iteration)
-    with pytest.raises(IterationError, match="it005 build on it"):
+    with pytest.raises(IterationError, match="it005 builds on it"):
         steward.delete("it004")
     interleave(lambda: other.create_iteration("it009", "it001"))
     steward.delete("it005")

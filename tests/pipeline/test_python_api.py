@@ -91,10 +91,14 @@ def test_the_gate_decides_what_is_completed(finished: Project) -> None:
 def test_training_starts_only_from_a_dataset(finished: Project) -> None:
     steward = IterationManager(finished)
     before = hashes(finished.root, "params.yaml", "conf/**/*")
-    with pytest.raises(IllegalTransitionError, match=r"cannot become Training.*labels"):
+    with pytest.raises(IllegalTransitionError, match=r"it002 is .*cannot become Training.*labels"):
         steward.start_training("it002")
+    with pytest.raises(IllegalTransitionError, match=r"train it002 KEY=VALUE"):
+        steward.start_training("it002")
+    with pytest.raises(IllegalTransitionError, match=r"tsloop iteration create"):
+        steward.start_training("it001")
     steward.create_iteration()
-    with pytest.raises(IllegalTransitionError, match="Annotating"):
+    with pytest.raises(IllegalTransitionError, match=r"Annotating.*Run: dvc repro dataset@it003"):
         steward.start_training("it003")
     with pytest.raises(TsloopError, match="rnk"):
         steward.start_training("it002", TrainConfig(("finetune.rnk=3",)))

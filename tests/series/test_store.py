@@ -424,9 +424,22 @@ def test_all_bad_series_are_shown_at_once(tmp_path: Path) -> None:
         prepare(tmp_path, raw("a"), raw("z"), *(broken(f"bad{i}") for i in range(7)))
     text = str(caught.value)
     assert "7 series are refused" in text
-    assert text.count("\n  Series 'bad") == 5
-    assert "and 2 more" in text
+    assert "\n  7 series (bad0, bad1, bad2, …): 'x' is not a number" in text
+    assert "(row 0, column 'value' of the first). Set prepare.text=gap" in text
+    assert text.count("is not a number") == 1, "a reason is said once"
     assert "prepare.invalid=exclude" in text
+
+
+def test_different_reasons_are_told_apart(tmp_path: Path) -> None:
+    naive = [f"2026-01-01 00:{row:02d}:00" for row in range(20)]
+    bare = [RawSeries(f"bare{i}", naive[i:], [1.0] * (20 - i)) for i in range(2)]
+    with pytest.raises(SeriesValidationError) as caught:
+        prepare(tmp_path, *(broken(f"bad{i}") for i in range(3)), *bare, raw("short", n=5))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "6 series are refused:"
+    assert lines[1].startswith("  3 series (bad0, bad1, bad2): 'x' is not a number")
+    assert lines[2].startswith("  2 series (bare0, bare1): '2026-01-01 00:00:00' has no time zone")
+    assert lines[3].startswith("  Series 'short': 5 rows are fewer than 16")
 
 
 def test_looking_for_bad_series_ends_somewhere(tmp_path: Path) -> None:
@@ -441,7 +454,7 @@ def test_bad_series_can_be_left_out_with_a_record(tmp_path: Path) -> None:
     (row,) = read_jsonl(tmp_path / "series" / "repairs.jsonl")
     assert (row["series_id"], row["kind"]) == ("bad", "excluded")
     assert "is not a number" in row["detail"]
-    with pytest.raises(SeriesValidationError, match="1 series are refused"):
+    with pytest.raises(SeriesValidationError, match="1 series is refused"):
         prepare(tmp_path, broken("bad"), invalid="exclude")
 
 

@@ -16,9 +16,12 @@ from typing import Any, Self
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Interval, Status
 
-__all__ = ["SCHEMA", "AnnotationRecord"]
+__all__ = ["DRAFT", "SCHEMA", "AnnotationRecord"]
 
 SCHEMA = "tsloop.annotation/1"
+
+DRAFT = "draft"
+"""A record with this key is a proposal that nobody has looked at; no journal takes it."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LABEL_SET = re.compile(r"[^@\s]+@\d+")
@@ -159,6 +162,12 @@ class AnnotationRecord:
             raise AnnotationError(f"Schema is {data.get('schema')!r}, but must be {SCHEMA!r}.")
         if missing := [key for key in _REQUIRED if key not in data]:
             raise AnnotationError(f"Annotation record lacks the keys {missing}.")
+        if DRAFT in data:
+            raise AnnotationError(
+                f"The record of series {data['series_id']!r} is still a draft: nobody looked at it.",
+                hint=f'Correct its result and intervals and delete its key "{DRAFT}"; delete the '
+                "lines of series that you did not look at.",
+            )
         known = {key: data[key] for key in _KINDS if key in data}
         _check_kinds(known, _KINDS, "")
         intervals = tuple(_interval(item) for item in known.pop("intervals"))

@@ -15,6 +15,15 @@ __all__ = ["METHODS", "PRECISIONS", "ChattsConfig", "FinetuneConfig", "ModelConf
 METHODS = ("lora", "qlora", "full", "head")
 PRECISIONS = ("float32", "bfloat16")
 
+_LEAST = {
+    "rank": 1,
+    "steps": 1,
+    "batch_size": 1,
+    "window": 8,
+    "eval_every": 1,
+    "accumulate": 1,
+}
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -131,8 +140,7 @@ class FinetuneConfig:
             raise ConfigError(
                 f"finetune.precision is {self.precision!r}; choose one of {list(PRECISIONS)}."
             )
-        lowest = {"rank": 1, "batch_size": 1, "window": 8, "eval_every": 1, "accumulate": 1}
-        for name, low in lowest.items():
+        for name, low in _LEAST.items():
             if getattr(self, name) < low:
                 raise ConfigError(f"finetune.{name} is {getattr(self, name)}; at least {low}.")
         for name in _SHARES:

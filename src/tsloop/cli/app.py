@@ -66,39 +66,54 @@ def init(
     write_params(Project(directory), [f"project.name='{chosen}'"])
     typer.echo(f"Made {directory} with {len(written)} files. Next:")
     typer.echo(f"  cd {directory}")
-    typer.echo("  tsloop configure source=folder source.path=YOUR_DATA")
-    typer.echo("  dvc repro")
+    typer.echo(
+        "  tsloop configure source=folder source.path=YOUR_DATA source.zone=Asia/Shanghai \\"
+    )
+    typer.echo("      annotator=human")
+    typer.echo("  dvc repro                # reads the series, ranks what to label first")
+    typer.echo(
+        "source.zone is the zone of stamps that name none; annotator=simulated (the default)"
+    )
+    typer.echo("needs a source that knows the truth, such as the simulated plant.")
 
 
 @app.command()
 def configure(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Hydra overrides: group=choice, key=value, +group@variants.x=y, ~…"),
+        typer.Argument(
+            help="Hydra overrides: group=choice, key=value, +detector@variants.NAME=choice, ~… "
+            "With --show: sections or variants whose keys are listed, as finetune or variants.knn."
+        ),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Forget all stored choices.")] = False,
     show: Annotated[
-        bool, typer.Option("--show", help="List groups and choices; change nothing.")
+        bool, typer.Option("--show", help="List groups and what is chosen; change nothing.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print every value that changes.")
     ] = False,
 ) -> None:
     """Choose settings; writes params.yaml, which dvc repro reads."""
     from tsloop.config.params import configure as write_params
-    from tsloop.config.show import describe_choices
+    from tsloop.config.show import describe_choices, describe_keys, summarise_changes
     from tsloop.execution.dvc_lock import exclusive_project
     from tsloop.loop.source_news import source_news
+    from tsloop.names import counted
     from tsloop.project import find_project
 
     project = find_project()
     if show:
-        typer.echo(describe_choices(project))
+        parts = [describe_keys(project, name) for name in overrides or ()]
+        typer.echo("\n".join(parts or [describe_choices(project)]))
         return
     with exclusive_project(project.root, "tsloop configure"):
         changed = write_params(project, overrides or [], reset=reset)
-    for line in changed[:40]:
+    for line in changed if verbose else summarise_changes(changed):
         typer.echo(f"  {line}")
-    if len(changed) > 40:
-        typer.echo(f"  … and {len(changed) - 40} more")
-    typer.echo(f"params.yaml: {len(changed)} values changed." if changed else "Nothing changed.")
+    typer.echo(
+        f"params.yaml: {counted(len(changed), 'value')} changed." if changed else "Nothing changed."
+    )
     if news := source_news(project):
         typer.echo(f"Attention: {news}", err=True)
 

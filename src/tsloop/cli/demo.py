@@ -50,6 +50,7 @@ def activation_hint() -> list[str]:
     if os.environ.get("VIRTUAL_ENV") == sys.prefix or not activate.exists():
         return []
     here = Path.cwd()
-    below = activate.is_relative_to(here) and here != activate.parent  # no bare name: PATH is asked
-    shown = activate.relative_to(here) if below else activate
+    # In its own directory the plain name would be looked up on PATH.
+    inside = activate.is_relative_to(here) and activate.parent != here
+    shown = activate.relative_to(here) if inside else activate
     return ["First, once in each shell, so that it finds tsloop and dvc:", f"  source {shown}"]

@@ -48,6 +48,7 @@ def detect(
     from tsloop.execution.progress import stage_progress
     from tsloop.intervals import Detection
     from tsloop.loop.inference import NewData, detect_new
+    from tsloop.names import counted
     from tsloop.report.picture import detection_png
     from tsloop.tracking.serving import detection_rows
 
@@ -73,7 +74,9 @@ def detect(
     table = out / "detections.csv"
     _write_table(table, rows)
     _say_found(rows)
-    typer.echo(f"{len(rows)} rows in {table}" + (f", pictures in {out}/" if pictures else ""))
+    typer.echo(
+        f"{counted(len(rows), 'row')} in {table}" + (f", pictures in {out}/" if pictures else "")
+    )
     say_repairs(repairs)
     say_faults(faults, len(new_data), str(table))
 

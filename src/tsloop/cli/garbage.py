@@ -27,6 +27,7 @@ def gc(
     challenger's, and every one that was ever champion.
     """
     from tsloop.loop.manager import CACHE_SCOPE, IterationManager
+    from tsloop.names import counted
     from tsloop.project import find_project
 
     manager = IterationManager(find_project())
@@ -38,7 +39,8 @@ def gc(
     size = f"{found.size / 1e6:.1f} MB"
     for path in found.directories:
         typer.echo(f"{'would delete' if dry_run else 'delete'}: {manager.project.relative(path)}")
-    typer.echo(f"{len(found.directories)} directories, {size}.")
+    number = counted(len(found.directories), "directory", "directories")
+    typer.echo(f"{number}, {size}." if found.directories else "Nothing to delete.")
     command = " ".join(["dvc gc", *CACHE_SCOPE])
     if dry_run:
         if cache:

@@ -57,11 +57,11 @@ def list_() -> None:
 @app.command("show")
 def show_(name: Annotated[str, typer.Argument(help="Iteration, as it002.")]) -> None:
     """One iteration: state, metrics of every variant, report."""
-    from tsloop.cli.tables import metrics_table, show
+    from tsloop.cli.tables import metrics_table, show, state_words
 
     manager = _manager()
     iteration = manager.show(name)
-    typer.echo(_summary(iteration))
+    typer.echo(_summary(iteration, state_words(iteration)))
     if iteration.metrics:
         show(metrics_table(iteration.metrics))
     report = manager.project.report(name) / "report.html"
@@ -69,9 +69,11 @@ def show_(name: Annotated[str, typer.Argument(help="Iteration, as it002.")]) -> 
         typer.echo(f"Report: {manager.project.relative(report)}")
 
 
-def _summary(iteration: Iteration) -> str:
+def _summary(iteration: Iteration, state: str) -> str:
     source = f" (starts from {iteration.base_model})" if iteration.base_model else ""
-    parts = [f"{iteration.name} on {iteration.parent}{source}: {iteration.state}"]
+    parts = [f"{iteration.name} on {iteration.parent}{source}: {state}"]
+    if iteration.n_labelled == 0:
+        parts.append("(no labels)")
     if iteration.archived:
         parts.append("(archived)")
     if iteration.failure:

@@ -50,8 +50,10 @@ def prune(
     keep: Annotated[int, typer.Option(min=0, help="How many of the newest stay.")] = 20,
 ) -> None:
     """Forget old finished jobs and their logs."""
+    from tsloop.names import counted
+
     forgotten = _executor().prune(keep)
-    typer.echo(f"Forgot {len(forgotten)} jobs.")
+    typer.echo(f"Forgot {counted(len(forgotten), 'job')}.")
 
 
 @app.command()

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from tsloop.loop.manager import Iteration
     from tsloop.project import Project
 
-__all__ = ["failures_table", "iterations_table", "metrics_table", "show", "sweeps_table"]
+__all__ = [
+    "failures_table",
+    "iterations_table",
+    "metrics_table",
+    "show",
+    "state_words",
+    "sweeps_table",
+]
 
 _METRICS = {
     "event_f1": "event-F1",
@@ -49,19 +56,33 @@ def iterations_table(iterations: Sequence[Iteration]) -> Table:
     """One row per iteration, event-F1 of every variant."""
     variants = list(dict.fromkeys(v for it in iterations for v in it.metrics))
     table = Table()
-    for title in ("iteration", "parent", "state"):
+    for title in ("iteration", "parent", "state", "labelled"):
         table.add_column(title)
     for variant in variants:
         table.add_column(f"{variant} event-F1", justify="right")
     for it in iterations:
-        state = f"failed: {it.failure}" if it.failure else str(it.state)
+        state = f"failed: {it.failure}" if it.failure else state_words(it)
         table.add_row(
             it.name,
             it.parent,
             f"{state} (archived)" if it.archived else state,
+            _labelled(it.n_labelled),
             *(_number(it.metrics.get(v, {}).get("event_f1"), "") for v in variants),
         )
     return table
+
+
+def state_words(it: Iteration) -> str:
+    """The state as a reader understands it: a published iteration is done, not under review."""
+    from tsloop.loop.states import State
+
+    if it.state is State.REVIEWING:
+        return "Done" if it.published else "Predicted"
+    return str(it.state)
+
+
+def _labelled(n_series: int | None) -> str:
+    return "–" if n_series is None else str(n_series) if n_series else "no labels"
 
 
 def sweeps_table(project: Project) -> Table:

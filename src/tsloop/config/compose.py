@@ -22,28 +22,44 @@ Composed = Any
 """An OmegaConf ``DictConfig``; typed loosely so that importing this module stays cheap."""
 
 
-def compose(conf: Path, overrides: Sequence[str] = (), name: str = "config") -> Composed:
-    """Compose ``conf/<name>.yaml`` with Hydra overrides, without resolving interpolations."""
+def compose(
+    conf: Path, overrides: Sequence[str] = (), name: str = "config", *, with_hydra: bool = False
+) -> Composed:
+    """Compose ``conf/<name>.yaml`` with Hydra overrides, without resolving interpolations.
+
+    ``with_hydra`` keeps the key ``hydra``, in which Hydra says what it chose.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     logging.getLogger("hydra").setLevel(logging.ERROR)
     try:
         with initialize_config_dir(str(conf.resolve()), version_base="1.3", job_name="tsloop"):
-            return hydra_compose(name, overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+            return hydra_compose(name, list(overrides), return_hydra_config=with_hydra)
+    except MissingConfigException as error:
+        if not error.options:
+            raise _not_composed(conf, error) from error
         raise ConfigError(
-            f"{conf.name}/ does not compose: {_first_lines(error)}",
-            hint="`tsloop configure --show` lists the groups and their choices.",
+            f"{conf.name}/ does not compose: there is no {error.missing_cfg_file}.",
+            hint=f"Choose one of: {', '.join(sorted(error.options))}.",
         ) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _not_composed(conf, error) from error
     except YAMLError as error:
         raise ConfigError(
             f"A file of {conf.name}/ is not valid YAML: {' '.join(str(error).split())}.",
             hint="After a merge, first settle its conflicts.",
         ) from error
+
+
+def _not_composed(conf: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{conf.name}/ does not compose: {_first_lines(error)}",
+        hint="`tsloop configure --show` lists the groups and their choices.",
+    )
 
 
 def resolve_below(config: Composed, key: str | None = None) -> Any:

@@ -6,6 +6,7 @@ them as an ordinary config file, so that composing again gives the same result, 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import Any
 
 import yaml
 
-from tsloop.config.schema import PIPELINE_KEYS
+from tsloop.config.schema import PIPELINE_KEYS, SECTIONS
 from tsloop.errors import ConfigError
 from tsloop.files import write_text_atomic
 
-__all__ = ["StoredOverrides", "read_overrides", "write_overrides"]
+__all__ = ["StoredOverrides", "no_section", "read_overrides", "write_overrides"]
 
 _HEADER = """\
 # @package _global_
@@ -55,14 +56,16 @@ class StoredOverrides:
             _refuse_hydra(override)
             if (conf / override.key_or_group).is_dir():
                 before = self.choices.get("experiment")
-                self._choose(override)
+                self._choose(override, conf)
                 if override.key_or_group == "experiment":
                     for name in {before, self.choices.get("experiment")}:
                         self._give_way(conf / "experiment" / f"{name}.yaml")
             else:
                 self._set_value(override)
 
-    def _choose(self, override: Any) -> None:
+    def _choose(self, override: Any, conf: Path) -> None:
+        if override.key_or_group == "detector" and not override.package:
+            raise _no_variant_named(override, conf)
         key = override.get_key_element()
         key = key.lstrip("+~")
         if override.is_delete():
@@ -100,12 +103,17 @@ class StoredOverrides:
                     hint="Edit the file under conf/ instead.",
                 )
             return
+        value = _plain(override.value())
+        if override.key_or_group in (*SECTIONS, "source", "variants") and not isinstance(
+            value, dict
+        ):
+            raise no_section(override.key_or_group, value)
         node = self.values
         for part in path[:-1]:
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
                 raise ConfigError(f"{override.key_or_group}: {part} holds a single value.")
-        node[path[-1]] = _plain(override.value())
+        node[path[-1]] = value
 
 
 def read_overrides(path: Path) -> StoredOverrides:
@@ -143,6 +151,28 @@ def _refuse_hydra(override: Any) -> None:
             f"{override.key_or_group} is no setting of a project.",
             hint="Give it to the sweep: python -m tsloop.sweep -m " + override.input_line,
         )
+
+
+def _no_variant_named(override: Any, conf: Path) -> ConfigError:
+    known = sorted(path.stem for path in (conf / "detector").glob("*.yaml"))
+    wanted = str(override.value())
+    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
+    chosen = wanted if wanted in known else close[0] if close else "knn"
+    return ConfigError(
+        f"{override.input_line} does not say for which variant; an iteration has several.",
+        hint=f"Add a variant: tsloop configure +detector@variants.NAME={chosen}. Change one: tsloop "
+        f"configure detector@variants.chatts={chosen}. Detectors are {', '.join(known)}.",
+    )
+
+
+def no_section(key: str, value: Any) -> ConfigError:
+    """The refusal of a single value in the place of a section or a variant."""
+    hint = f"Set a key below it: tsloop configure {key}.KEY=VALUE"
+    if key.startswith("variants"):
+        hint = "Add a variant with: tsloop configure +detector@variants.NAME=knn"
+    return ConfigError(
+        f"{key} holds settings, and cannot be the single value {value!r}.", hint=hint
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -19,9 +19,9 @@ from tsloop.config.label_sets import (
     check_label_sets,
     label_set_sha256,
 )
-from tsloop.config.overrides import StoredOverrides, read_overrides, write_overrides
+from tsloop.config.overrides import StoredOverrides, no_section, read_overrides, write_overrides
 from tsloop.config.pipeline import IterationSpec, unroll
-from tsloop.config.schema import PIPELINE_KEYS, SECTIONS, validate
+from tsloop.config.schema import PIPELINE_KEYS, SECTIONS, check_chosen, validate
 from tsloop.errors import ConfigDriftError, ConfigError
 from tsloop.files import write_text_atomic
 from tsloop.loop.closed import check_closed_journals
@@ -171,7 +171,9 @@ def _taken_in(
         values = _sections(compose(project.conf))
         pipeline = _escaped(_unroll(project, values, previous))
         write_text_atomic(pipeline_path, _PIPELINE + _dump(pipeline))
-        yield previous, render(project)
+        params = render(project)
+        check_chosen(params)
+        yield previous, params
         done = not only_look
     finally:
         for path, text in before.items() if not done else ():
@@ -253,11 +255,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _sections(composed: Any) -> dict[str, Any]:
-    return {
-        key: resolve_below(composed, key)
-        for key in (*SECTIONS, "source", "variants")
-        if key in composed
-    }
+    keys = [key for key in (*SECTIONS, "source", "variants") if key in composed]
+    sections = {key: resolve_below(composed, key) for key in keys}
+    for name, value in sections.get("variants", {}).items():
+        if not isinstance(value, dict):
+            raise no_section(f"variants.{name}", value)
+    return sections
 
 
 def _unroll(

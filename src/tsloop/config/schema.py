@@ -27,6 +27,7 @@ __all__ = [
     "LoopConfig",
     "ProjectConfig",
     "SweepConfig",
+    "check_chosen",
     "section",
     "source_config",
     "validate",
@@ -204,6 +205,16 @@ def validate(params: Mapping[str, Any]) -> None:
     from_mapping(_load(SOURCES[kind]), settings, "source")
     _validate_variants(params)
     _validate_environment(params, "")
+
+
+def check_chosen(params: Mapping[str, Any]) -> None:
+    """What a whole configuration may leave open but a project must choose."""
+    source = params["source"]
+    if source["kind"] == "folder" and not source["path"]:
+        raise ConfigError(
+            "source=folder needs the folder, but source.path is empty.",
+            hint="Give both: tsloop configure source=folder source.path=DIR",
+        )
 
 
 def _validate_environment(tree: Any, where: str) -> None:

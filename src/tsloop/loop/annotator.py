@@ -28,6 +28,11 @@ AUTHOR = "simulated"
 
 KINDS = ("simulated", "human")
 
+_LET_PEOPLE_LABEL = (
+    "Let people label: tsloop configure annotator=human. Or use a source that knows intervals "
+    "(docs/sources.md)."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorConfig:
@@ -76,11 +81,15 @@ class Truth:
 
 
 def read_truth(path: Path) -> dict[str, Truth]:
-    """Read ``data/truth/intervals.jsonl``: one row per series whose truth is known."""
+    """Read ``data/truth/intervals.jsonl``: one row per series whose truth is known.
+
+    A file without any row is refused: an annotator that knows nothing would label nothing, and
+    iterations would train on no labels at all.
+    """
     if not path.is_file():
         raise AnnotationError(
             f"There is no truth in {path}, and a simulated annotator reads nothing else.",
-            hint="Use a source that knows its intervals, or let people label: annotator=human",
+            hint=_LET_PEOPLE_LABEL,
         )
     truth: dict[str, Truth] = {}
     for number, row in enumerate(read_jsonl(path), start=1):
@@ -96,6 +105,12 @@ def read_truth(path: Path) -> dict[str, Truth]:
                 f"{path}, row {number} is no truth of a series: {error!r}."
             ) from error
         truth[found.series_id] = found
+    if not truth:
+        raise AnnotationError(
+            f"The source knows the truth of none of its series ({path} is empty), so a simulated "
+            "annotator has nothing to say.",
+            hint=_LET_PEOPLE_LABEL,
+        )
     return truth
 
 

@@ -37,7 +37,7 @@ from tsloop.loop.archive import (
     track_outputs,
 )
 from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
-from tsloop.loop.states import State, check_transition, derive_state, missing_for
+from tsloop.loop.states import IterationFacts, State, check_transition, derive_state, missing_for
 from tsloop.project import BASE, Project
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ class Iteration:
     failure: str = ""
     archived: bool = False
     metrics: Metrics = field(default_factory=dict)
+    published: bool = False
+    """What it published belongs to its labels, models and settings of today."""
+    n_labelled: int | None = None
+    """Series that it learned from, its parents' included; ``None`` before its snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,8 @@ class IterationManager:
         iterations = read_iterations(self.project)
         children = [name for name, spec in iterations.items() if spec.parent == iteration_id]
         if children:
-            raise IterationError(f"{iteration_id} cannot go: {', '.join(children)} build on it.")
+            verb = "builds" if len(children) == 1 else "build"
+            raise IterationError(f"{iteration_id} cannot go: {', '.join(children)} {verb} on it.")
         for role, holder, hint in (
             (
                 "champion",
@@ -256,6 +261,23 @@ class IterationManager:
             State.TRAINING,
             "training reads the labels of the iteration",
             missing=missing_for(State.TRAINING, facts),
+            who=iteration_id,
+            command=self._instead_of_training(iteration_id, facts),
+        )
+
+    def _instead_of_training(self, iteration_id: str, facts: IterationFacts) -> str:
+        """What to type where an iteration cannot be trained now."""
+        if facts.fit_job_running or facts.predict_job_running:
+            return "Wait for what is running, or see: tsloop jobs list"
+        if not facts.has_data:
+            return f"Run: dvc repro dataset@{iteration_id}"
+        if any(spec.parent == iteration_id for spec in read_iterations(self.project).values()):
+            return (
+                "Others build on it, so it stays as it is. Make a new one: tsloop iteration create"
+            )
+        return (
+            "It is trained already. Train it again with another setting: tsloop iteration train "
+            f"{iteration_id} KEY=VALUE"
         )
 
     def run_inference(
@@ -396,7 +418,8 @@ class IterationManager:
 
     def _describe(self, spec: IterationSpec, view: ProjectView | None = None) -> Iteration:
         view = view or ProjectView(self.project)
-        state, failure = derive_state(gather_facts(self.project, spec, view))
+        facts = gather_facts(self.project, spec, view)
+        state, failure = derive_state(facts)
         return Iteration(
             spec.name,
             spec.parent,
@@ -405,7 +428,13 @@ class IterationManager:
             failure or "",
             spec.archived,
             self._metrics(spec.name),
+            facts.published,
+            self._n_labelled(spec.name),
         )
+
+    def _n_labelled(self, name: str) -> int | None:
+        path = self.project.snapshot(name) / "snapshot.json"
+        return int(read_json(path)["n_series"]) if path.exists() else None
 
     def _spec(self, iteration_id: str) -> IterationSpec:
         iterations = read_iterations(self.project)
@@ -435,7 +464,7 @@ class IterationManager:
         if not waiting:
             raise IterationError(
                 f"{iteration_id} has no labels yet: data/labels/{iteration_id}.jsonl is missing.",
-                hint="Label its series first.",
+                hint=f"Label its series first: tsloop labels template {iteration_id}",
             )
         with self._changing(f"open {iteration_id}"):
             configure(self.project)

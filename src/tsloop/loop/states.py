@@ -59,11 +59,20 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
 """Which states may follow which."""
 
 
-def check_transition(current: State, target: State, reason: str = "", *, missing: str = "") -> None:
+def check_transition(
+    current: State,
+    target: State,
+    reason: str = "",
+    *,
+    missing: str = "",
+    who: str = "The iteration",
+    command: str = "",
+) -> None:
     """Refuse a change of state that is not allowed, or for which something is missing.
 
     ``reason`` explains to a reader why the change needs what it needs; it is only said with a
     refusal. ``missing`` (see `missing_for`) refuses a change that would be allowed otherwise.
+    ``who`` names the iteration, and ``command`` is what a user would type now.
     Raises `IllegalTransitionError`, which names the current state and what may follow it.
     """
     if target in TRANSITIONS[current] and not missing:
@@ -72,8 +81,8 @@ def check_transition(current: State, target: State, reason: str = "", *, missing
     following = " or ".join(allowed) if allowed else "nothing: the iteration is over"
     causes = "; ".join(text for text in (missing, reason) if text)
     raise IllegalTransitionError(
-        f"The iteration is {current}; it cannot become {target}{': ' if causes else ''}{causes}.",
-        hint=f"What may follow {current} is {following}.",
+        f"{who} is {current}; it cannot become {target}{': ' if causes else ''}{causes}.",
+        hint=command or f"What may follow {current} is {following}.",
     )
 
 

@@ -52,5 +52,10 @@ def refuse(raw: RawSeries, row: int | None, column: str, what: str, hint: str = 
     origin = f" ({raw.meta['file']})" if "file" in raw.meta else ""
     place = "" if row is None else f", row {row}, column {column!r}"
     raise SeriesValidationError(
-        f"Series {raw.id!r}{origin}{place}: {what}.", row=row, column=column, hint=hint
+        f"Series {raw.id!r}{origin}{place}: {what}.",
+        row=row,
+        column=column,
+        hint=hint,
+        series_id=raw.id,
+        reason=what,
     )

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from tsloop.series._columns import mask
 from tsloop.series._local_times import Times, to_utc
 from tsloop.series._repairs import RepairLog, refuse
-from tsloop.series.policies import EPOCH_UNITS, PrepareConfig
+from tsloop.series.policies import EPOCH_UNITS, PrepareConfig, near_zone
 from tsloop.series.raw import RawSeries
 
 __all__ = ["parse_times"]
@@ -62,7 +62,9 @@ def _known_zone(raw: RawSeries, zone: str) -> str:
         zoneinfo.ZoneInfo(zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         what = f"{zone!r} is not a time zone of the IANA database"
-        refuse(raw, None, raw.timestamp_column, what, "Write it like Asia/Shanghai or UTC.")
+        near = near_zone(zone)
+        hint = f"Did you mean {near}?" if near else "Write it like Asia/Shanghai or UTC."
+        refuse(raw, None, raw.timestamp_column, what, hint)
     return zone
 
 

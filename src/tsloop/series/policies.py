@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tsloop.errors import ConfigError
 
-__all__ = ["EPOCH_UNITS", "PrepareConfig", "check_choice"]
+__all__ = ["EPOCH_UNITS", "PrepareConfig", "check_choice", "check_zone", "near_zone"]
 
 EPOCH_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 """Nanoseconds in one unit of an epoch number."""
@@ -17,6 +19,48 @@ def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
     """Raise `ConfigError` unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise ConfigError(f"{key}={value!r} is not known.", hint=f"Choose one of {list(choices)}.")
+
+
+_CITIES = {
+    **dict.fromkeys(("beijing", "peking", "shenzhen", "guangzhou", "tianjin"), "Asia/Shanghai"),
+    **dict.fromkeys(("china", "cn", "cst", "prc"), "Asia/Shanghai"),
+    **dict.fromkeys(("mumbai", "delhi", "bangalore", "india"), "Asia/Kolkata"),
+    **dict.fromkeys(("munich", "hamburg", "frankfurt", "germany", "mez", "cet"), "Europe/Berlin"),
+    **dict.fromkeys(("osaka", "japan", "jst"), "Asia/Tokyo"),
+    **dict.fromkeys(("san_francisco", "seattle", "pst"), "America/Los_Angeles"),
+    **dict.fromkeys(("boston", "washington", "est", "edt"), "America/New_York"),
+}
+"""Places and abbreviations that people write and the IANA database names otherwise."""
+
+
+def check_zone(key: str, zone: str) -> None:
+    """Raise `ConfigError`, with the zone that was probably meant, unless IANA knows ``zone``.
+
+    The empty zone says that none was declared.
+    """
+    if not zone or "${" in zone:
+        return
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = near_zone(zone)
+        raise ConfigError(
+            f"{key}={zone!r} is not a time zone of the IANA database.",
+            hint=f"Did you mean {near}?" if near else "Write it like Asia/Shanghai or UTC.",
+        ) from None
+
+
+def near_zone(zone: str) -> str:
+    """The zone that was probably meant; empty where nothing comes near."""
+    city = zone.strip().rpartition("/")[2].lower().replace(" ", "_")
+    if city in _CITIES:
+        return _CITIES[city]
+    known = {name.lower(): name for name in sorted(zoneinfo.available_timezones())}
+    by_city = {name.rpartition("/")[2]: full for name, full in known.items()}
+    for names, wanted in ((known, zone.lower().replace(" ", "_")), (by_city, city)):
+        if close := difflib.get_close_matches(wanted, names, n=1, cutoff=0.75):
+            return names[close[0]]
+    return ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +124,7 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         for key, choices in _CHOICES.items():
             check_choice(f"prepare.{key}", getattr(self, key), choices)
+        check_zone("prepare.zone", self.zone)
         if self.decimal and self.decimal == self.thousands:
             raise ConfigError(
                 f"prepare.decimal and prepare.thousands are both {self.decimal!r}.",

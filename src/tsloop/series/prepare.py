@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from tsloop.errors import SeriesValidationError
 from tsloop.files import write_jsonl
+from tsloop.names import counted
 from tsloop.series._repairs import Repair
 from tsloop.series.policies import PrepareConfig
 from tsloop.series.raw import RawSeries, RawStore
@@ -78,6 +80,30 @@ def _with_role(raw: RawSeries, config: PrepareConfig) -> RawSeries:
     return raw
 
 
+def _by_reason(refused: Sequence[SeriesValidationError]) -> list[list[SeriesValidationError]]:
+    """Errors that differ in their series, cell and value alone, together; the largest group first.
+
+    An error that does not state its reason stands for itself.
+    """
+    groups: dict[object, list[SeriesValidationError]] = {}
+    for number, error in enumerate(refused):
+        shape = re.sub(r"'[^']*'|[\d.,]*\d", "…", error.reason)
+        key = (shape, error.hint) if error.reason else number
+        groups.setdefault(key, []).append(error)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _grouped(errors: Sequence[SeriesValidationError]) -> str:
+    """A single error as it is; several by number, the first three ids and the first reason."""
+    first = errors[0]
+    if len(errors) == 1:
+        return str(first)
+    ids = ", ".join(error.series_id for error in errors[:3])
+    more = ", …" if len(errors) > 3 else ""
+    cell = "" if first.row is None else f" (row {first.row}, column {first.column!r} of the first)"
+    return f"{len(errors)} series ({ids}{more}): {first.reason}{cell}. {first.hint}".rstrip()
+
+
 class _Outcome:
     """What prepare found, series by series."""
 
@@ -120,11 +146,13 @@ class _Outcome:
         if len(self.refused) == 1 and config.invalid == "error":
             raise first
         many = f"{len(self.refused)}" + ("+" if len(self.refused) >= _MAX_OFFENDERS else "")
-        lines = [f"  {error}" for error in self.refused[:5]]
-        if len(self.refused) > 5:
-            lines.append(f"  … and {len(self.refused) - 5} more")
+        groups = _by_reason(self.refused)
+        lines = [f"  {_grouped(errors)}" for errors in groups[:5]]
+        if len(groups) > 5:
+            lines.append(f"  … and {counted(sum(map(len, groups[5:])), 'other')}")
+        verb = "is" if many == "1" else "are"
         raise SeriesValidationError(
-            f"{many} series are refused:\n" + "\n".join(lines) + "\n",
+            f"{many} series {verb} refused:\n" + "\n".join(lines) + "\n",
             row=first.row,
             column=first.column,
             hint="Mend them, declare a repair, or set prepare.invalid=exclude to leave them out.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tsloop.errors import ConfigError
-from tsloop.series.policies import EPOCH_UNITS, check_choice
+from tsloop.series.policies import EPOCH_UNITS, check_choice, check_zone
 from tsloop.sources._manifest import ROLES
 
 __all__ = ["FolderConfig"]
@@ -16,7 +16,7 @@ class FolderConfig:
     """Which files of a folder are series, and what they do not say about themselves."""
 
     # The folder.
-    path: str = "series"
+    path: str = ""
     # Only these data sets of the manifest; empty: all.
     datasets: list[str] = field(default_factory=list)
     # Only these roles (pool, gold, spare); empty: all.
@@ -56,6 +56,7 @@ class FolderConfig:
     follow_links: bool = False
 
     def __post_init__(self) -> None:
+        check_zone("source.zone", self.zone)
         check_choice("source.group_by", self.group_by, ("file", "folder"))
         check_choice("source.epoch_unit", self.epoch_unit, ("", *EPOCH_UNITS))
         for role in self.roles:

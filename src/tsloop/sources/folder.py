@@ -126,6 +126,8 @@ class FolderSource(Source):
         return _cut(raw, self.config.max_rows)
 
     def _check_folder(self) -> None:
+        if not self.config.path:
+            raise SourceError("source.path is empty.", hint="Set it to the folder with the series.")
         if "${" in self.config.path:
             raise SourceError(f"source.path={self.config.path!r} holds an unresolved variable.")
         if not self.root.is_dir():
