@@ -38,6 +38,18 @@ class Step:
         return sum(int((text.labels >= 0).sum()) for text in self.texts)
 
 
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """Windows, and those of them that hold an event."""
+
+    windows: Sequence[ScoreWindow]
+    events: Sequence[ScoreWindow]
+
+    @classmethod
+    def of(cls, windows: Sequence[ScoreWindow]) -> _Pool:
+        return cls(windows, [window for window in windows if window.target.any()])
+
+
 class Drawer:
     """Draws steps; see the module text. ``labels`` are the score head's."""
 
@@ -53,8 +65,8 @@ class Drawer:
         self.config, self.seed = config, seed
         self.labels = tuple(labels)
         self.texts_share = {"score": 0.0, "generate": 1.0, "both": 0.5}[answer]
-        self.synthetic = tuple(synthetic)
-        self.windows = _new_and_old(data.score, data.old_score)
+        new, old = _new_and_old(data.score, data.old_score)
+        self.pools = {_SYNTHETIC: _Pool.of(synthetic), _OLD: _Pool.of(old), _NEW: _Pool.of(new)}
         self.texts = _new_and_old(data.texts, data.old_texts)
 
     def step(self, number: int) -> Step:
@@ -77,19 +89,18 @@ class Drawer:
         return pool[self._cycled(len(pool), ordinal, _TEXT, int(is_old))]
 
     def _window(self, ordinal: int) -> ScoreWindow:
-        new, old = self.windows
-        share = self.config.synthetic_replay_share if self.synthetic else 0.0
-        is_synthetic, ordinal = _split(ordinal, share)
-        if is_synthetic:
-            return self._from(self.synthetic, ordinal, _SYNTHETIC)
-        is_old, ordinal = _split(ordinal, self.config.replay_share if old else 0.0)
-        return self._from(old if is_old else new, ordinal, _OLD if is_old else _NEW)
-
-    def _from(self, pool: Sequence[ScoreWindow], ordinal: int, number: int) -> ScoreWindow:
-        """``event_share`` of the draws come from the windows that hold an event."""
-        events = [window for window in pool if window.target.any()]
-        is_event, ordinal = _split(ordinal, self.config.event_share if events else 0.0)
-        chosen = events if is_event else pool
+        number = _NEW
+        for other, share in (
+            (_SYNTHETIC, self.config.synthetic_replay_share),
+            (_OLD, self.config.replay_share),
+        ):
+            inside, ordinal = _split(ordinal, share if self.pools[other].windows else 0.0)
+            if inside:
+                number = other
+                break
+        pool = self.pools[number]
+        is_event, ordinal = _split(ordinal, self.config.event_share if pool.events else 0.0)
+        chosen = pool.events if is_event else pool.windows
         return chosen[self._cycled(len(chosen), ordinal, number, int(is_event))]
 
     def _cycled(self, length: int, ordinal: int, *pool: int) -> int:

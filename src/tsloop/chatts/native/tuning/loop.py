@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from math import ceil
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,24 +15,21 @@ import torch
 
 from tsloop.chatts.adapter import check_trained
 from tsloop.chatts.config import FinetuneConfig
-from tsloop.chatts.finetune import REPLAY_SEED
 from tsloop.chatts.model import deterministic
-from tsloop.chatts.native.tuning.batches import answer_loss, score_loss
 from tsloop.chatts.native.tuning.data import (
     PromptOf,
-    ScoreWindow,
     TuneData,
     data_digest,
-    score_window,
     without_overlong,
 )
 from tsloop.chatts.native.tuning.draws import Drawer, Step
 from tsloop.chatts.native.tuning.files import read_tuned
+from tsloop.chatts.native.tuning.objective import Objective
 from tsloop.chatts.native.tuning.processes import Processes
-from tsloop.chatts.native.tuning.resume import Checkpoints, Progress, State
+from tsloop.chatts.native.tuning.resume import Checkpoints, Progress, State, fingerprint
+from tsloop.chatts.native.tuning.synthetic import synthetic_windows
 from tsloop.chatts.native.tuning.trainable import Tensors, Trainable
 from tsloop.chatts.pretrain import schedule
-from tsloop.chatts.synthetic import generate
 from tsloop.errors import ConfigError, DetectorError
 
 __all__ = ["ANSWERS", "TuneResult", "tune"]
@@ -133,11 +126,14 @@ class _Run:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.trainable, self.processor, self.config = trainable, processor, config
-        self.prompt_of, self.device = prompt_of, device
+        self.trainable, self.config = trainable, config
+        self.device = device
         self.processes = Processes(device)
+        self.objective = Objective(
+            trainable.model, processor, prompt_of, config, self.processes, device
+        )
         labels = trainable.model.score_labels
-        synthetic = _synthetic(config, labels) if answer != "generate" else ()
+        synthetic = synthetic_windows(config, labels) if answer != "generate" else ()
         self.drawer = Drawer(data, synthetic, config, answer, labels, seed)
         self.valid = Step(
             _spread(data.valid_score if answer != "generate" else ()),
@@ -147,7 +143,7 @@ class _Run:
             trainable.groups(), lr=0.0, weight_decay=config.weight_decay
         )
         self.start = trainable.tensors()
-        self.fingerprint = _fingerprint(
+        self.fingerprint = fingerprint(
             config, answer, seed, data_digest(data, prompt_of), self.start
         )
 
@@ -206,8 +202,7 @@ class _Run:
     def _step(self, step: Step) -> float:
         """One update of all processes; the loss of the whole batch."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = sum(part.item() for part in self._losses(step, backward=True))
-        loss = self.processes.total(loss, self.device)
+        loss = self.objective.loss(step, backward=True)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.processes.add_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
@@ -222,41 +217,9 @@ class _Run:
         was_training = model.training
         model.eval()
         with torch.no_grad():
-            loss = sum(part.item() for part in self._losses(self.valid, backward=False))
+            loss = self.objective.loss(self.valid)
         model.train(was_training)
-        return self.processes.total(loss, self.device)
-
-    def _losses(self, step: Step, *, backward: bool) -> Iterator[torch.Tensor]:
-        """Losses of this process's parts of a batch, which add up to the batch's."""
-        for windows in self._parts(step.windows):
-            with self._precision():
-                total = score_loss(
-                    self.trainable.model,
-                    self.processor,
-                    windows,
-                    self.prompt_of,
-                    self.config,
-                    self.device,
-                )
-            yield _learned(total / len(step.windows), backward)
-        for texts in self._parts(step.texts):
-            with self._precision():
-                total = answer_loss(self.trainable.model, texts, self._pad_token_id, self.device)
-            yield _learned(total / step.learned_tokens, backward)
-
-    def _parts(self, examples: Sequence[T]) -> list[Sequence[T]]:
-        mine = self.processes.mine(examples)
-        per_process = ceil(self.config.batch_size / self.processes.count)
-        size = ceil(per_process / self.config.accumulate)
-        return [mine[i : i + size] for i in range(0, len(mine), size)]
-
-    def _precision(self) -> torch.autocast:
-        half = self.config.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
-
-    @property
-    def _pad_token_id(self) -> int:
-        return int(self.processor.tokenizer.pad_token_id or 0)
+        return loss
 
     def _save(self, checkpoints: Checkpoints, now: Progress, best: Tensors) -> None:
         if self.processes.first:
@@ -307,12 +270,6 @@ class _Run:
         )
 
 
-def _learned(loss: torch.Tensor, backward: bool) -> torch.Tensor:
-    if backward:
-        loss.backward()  # type: ignore[no-untyped-call]
-    return loss.detach()
-
-
 def _check_examples(data: TuneData, answer: str, left_out: int) -> None:
     needed = {"score": ("windows",), "generate": ("answers",), "both": ("windows", "answers")}
     given = {
@@ -331,34 +288,6 @@ def _spread(examples: Sequence[T]) -> Sequence[T]:
     """At most `VALID_EXAMPLES`, evenly over all."""
     count = min(len(examples), VALID_EXAMPLES)
     return [examples[i * len(examples) // count] for i in range(count)]
-
-
-def _synthetic(config: FinetuneConfig, labels: tuple[str, ...]) -> tuple[ScoreWindow, ...]:
-    if config.synthetic_replay_share == 0:
-        return ()
-    return _synthetic_windows(config.synthetic_series, config.window, labels)
-
-
-@lru_cache(maxsize=4)
-def _synthetic_windows(count: int, rows: int, labels: tuple[str, ...]) -> tuple[ScoreWindow, ...]:
-    """Windows of the synthetic replay set, gaps interpolated; made once per process."""
-    windows = []
-    for index in range(count):
-        example = generate(REPLAY_SEED, index, rows)
-        place = np.arange(len(example.values))
-        known = np.isfinite(example.values)
-        values = np.interp(place, place[known], example.values[known])
-        windows.append(score_window(values, example.intervals, labels))
-    return tuple(windows)
-
-
-def _fingerprint(config: FinetuneConfig, answer: str, seed: int, data: str, start: Tensors) -> str:
-    settings = {"config": dataclasses.asdict(config), "answer": answer, "seed": seed, "data": data}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name in sorted(start):
-        digest.update(name.encode())
-        digest.update(start[name].flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

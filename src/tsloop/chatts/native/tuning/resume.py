@@ -7,6 +7,8 @@ config, data and first weights keeps one training from going on with another's s
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import logging
 import shutil
 from dataclasses import dataclass, field
@@ -16,9 +18,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from tsloop.chatts.config import FinetuneConfig
 from tsloop.files import fresh_dir, read_json, write_json
 
-__all__ = ["Checkpoints", "Progress", "State"]
+__all__ = ["Checkpoints", "Progress", "State", "fingerprint"]
 
 Tensors = dict[str, torch.Tensor]
 
@@ -91,3 +94,13 @@ class Checkpoints:
         for other in (*self.directory.glob("step-*"), *self.directory.glob(".step-*")):
             if other != place:
                 shutil.rmtree(other)
+
+
+def fingerprint(config: FinetuneConfig, answer: str, seed: int, data: str, start: Tensors) -> str:
+    """Hash of everything that two equal trainings have in common; ``data`` is its digest."""
+    settings = {"config": dataclasses.asdict(config), "answer": answer, "seed": seed, "data": data}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name in sorted(start):
+        digest.update(name.encode())
+        digest.update(start[name].flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
