@@ -15,10 +15,12 @@ from tsloop.chatts.generate.settings import GenerateSettings
 from tsloop.chatts.native import shared
 from tsloop.chatts.native.settings import ChattsLlmConfig
 from tsloop.chatts.native.tiny import write_tiny
+from tsloop.detectors import chatts_llm
 from tsloop.detectors.chatts_llm import ChattsLlmDetector
 from tsloop.detectors.files import load_detector, save_detector
+from tsloop.detectors.llm_answers import Answer
 from tsloop.detectors.llm_examples import SHIFTS, score_windows_of, texts_of
-from tsloop.errors import ConfigError, ModelFileError
+from tsloop.errors import ConfigError, DetectorError, ModelFileError
 from tsloop.files import read_json, write_json
 from tsloop.grammar import parse_answer, render_prompt
 from tsloop.intervals import Interval, Status
@@ -232,7 +234,25 @@ def test_zero_steps_fit_the_thresholds_alone(score: ChattsLlmConfig) -> None:
     figures = detector.fit(labelled_examples())
     assert detector.adapter is None
     assert figures["n_held_out"] == 4.0
-    assert figures["steps"] == 0.0
+    assert figures["steps"] == figures["n_unanswered"] == 0.0
+
+
+def test_what_could_not_be_answered_is_counted(
+    score: ChattsLlmConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logits that are not numbers: every series fails, in the fit and when it is asked about."""
+    detector = ChattsLlmDetector(score)
+    monkeypatch.setattr(chatts_llm, "by_head", lambda *_: by_head_without_numbers())
+    figures = detector.fit(labelled_examples())
+    assert (figures["n_held_out"], figures["n_unanswered"]) == (0.0, 4.0)
+    assert detector.decision.rule == "label-free"
+    detection, scores = detector.analyse(labelled_examples()[0].series)
+    assert detection.status is Status.FAILED
+    assert scores is None
+
+
+def by_head_without_numbers() -> Answer:
+    raise DetectorError("The model's scores are not numbers.")
 
 
 def test_what_is_taught_is_what_is_asked_and_read(

@@ -15,26 +15,23 @@ import dataclasses
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, log_softmax
 
-from tsloop.chatts.generate.answering import answer_series
-from tsloop.chatts.native.scoring import score_values
 from tsloop.chatts.native.settings import ChattsLlmConfig
 from tsloop.chatts.native.shared import SharedBase, StoredAdapter, shared_base
 from tsloop.detectors.base import Example, Progress, no_progress
 from tsloop.detectors.common import LocatingDetector, usable_values
+from tsloop.detectors.llm_answers import Answer, by_head, described, in_words
 from tsloop.detectors.llm_examples import tuning_data
 from tsloop.detectors.out_of_fold import out_of_fold
-from tsloop.errors import ConfigError, DetectorError, ModelFileError, TsloopError
+from tsloop.errors import ConfigError, ModelFileError, TsloopError
 from tsloop.evaluation.thresholds import Decision
 from tsloop.grammar import render_prompt
-from tsloop.intervals import Basis, Detection, Interval
+from tsloop.intervals import Detection, Interval
 from tsloop.labels import LabelSet, builtin_label_set, load_label_set
 from tsloop.series.types import Series
 
@@ -47,16 +44,6 @@ ASKED = Decision(hi=0.5, lo=0.5)
 """Without labels an interval counts that the model wrote with even odds or better."""
 IN_WORDS = "asked in words, for the score head learns with the first labels"
 _CACHED_RESULTS = 32
-
-
-@dataclass(frozen=True, eq=False)
-class _Answer:
-    """``scores`` per row; label logits per patch (score) or the intervals written (generate)."""
-
-    scores: Floats
-    labels: Floats | None = None
-    written: tuple[Interval, ...] = ()
-    note: str = ""
 
 
 class ChattsLlmDetector(LocatingDetector):
@@ -74,7 +61,8 @@ class ChattsLlmDetector(LocatingDetector):
         self._labels: LabelSet | None = None
         self._base: SharedBase | None = None
         self._tuned = False
-        self._results: OrderedDict[str, _Answer] = OrderedDict()
+        self._unanswered = 0
+        self._results: OrderedDict[str, Answer] = OrderedDict()
 
     @property
     def base(self) -> SharedBase:
@@ -112,7 +100,8 @@ class ChattsLlmDetector(LocatingDetector):
         Without a single labelled event nothing is trained, and the decision is the label-free one;
         with ``finetune.steps`` 0 only the decision is fitted. Where no look at the validation
         examples was better than the start, the parent's weights or the base's stay (figure
-        ``kept_parent``). Examples without a single value are left out and counted in ``n_failed``.
+        ``kept_parent``). Examples without a single value are left out and counted in ``n_failed``;
+        ``n_unanswered`` counts those that the thresholds could not be fitted to.
         """
         began = time.process_time()
         start = parent.adapter if parent is not None else None
@@ -130,12 +119,14 @@ class ChattsLlmDetector(LocatingDetector):
             "n_events": float(events),
             "steps": 0.0,
         }
+        self._unanswered = 0
         self._set_adapter(start)
         self._fit_rules([])
         if events:
             figures |= self._learn(usable, start, seed, progress)
         return figures | {
             "in_words": float(self._asks(self.adapter)),
+            "n_unanswered": float(self._unanswered),
             "cpu_seconds": time.process_time() - began,
         }
 
@@ -148,7 +139,8 @@ class ChattsLlmDetector(LocatingDetector):
     ) -> dict[str, float]:
         settings = self.config.finetune
         if settings.steps == 0:
-            return self._fit_rules(self._held_out(self.adapter, examples))
+            fresh = [e for e in examples if self.adapter is None or not e.replay]
+            return self._fit_rules(self._held_out(self.adapter, fresh))
         by_fold = self._out_of_fold(examples, seed) if settings.folds > 1 else None
         figures = self._tune(examples, start, seed, progress)
         if self.adapter is None:  # the base stays, and has learned none of them
@@ -217,6 +209,7 @@ class ChattsLlmDetector(LocatingDetector):
         try:
             return self._answer(adapter, series).scores
         except TsloopError:
+            self._unanswered += 1
             return None
 
     def _fit_rules(self, held_out: Sequence[tuple[Example, Floats]]) -> dict[str, float]:
@@ -241,36 +234,21 @@ class ChattsLlmDetector(LocatingDetector):
     def _prompt(self, rows: int) -> str:
         return render_prompt(rows, self.label_set, self.config.generate.language)
 
-    def _answer(self, adapter: StoredAdapter | None, series: Series) -> _Answer:
+    def _answer(self, adapter: StoredAdapter | None, series: Series) -> Answer:
         values = usable_values(series, 1)
         if np.ptp(values) == 0.0:
-            return _Answer(np.zeros(len(values)), note="all values are equal: none stands out")
-        with self.base.answering(adapter, self.config.finetune.threads) as model:
-            return (self._ask if self._asks(adapter) else self._score)(model, series)
+            return Answer(np.zeros(len(values)), note="all values are equal: none stands out")
+        base, config = self.base, self.config
+        with base.answering(adapter, config.finetune.threads) as model:
+            if not self._asks(adapter):
+                return by_head(model, base.processor, series, config, self._prompt)
+            answer = in_words(model, base.processor, series, config, self.label_set)
+        if config.answer == "generate":
+            return answer
+        note = "; ".join(filter(None, (answer.note, IN_WORDS)))
+        return dataclasses.replace(answer, note=note)
 
-    def _score(self, model: Any, series: Series) -> _Answer:
-        settings = self.config.generate
-        logits, labels = score_values(
-            model,
-            self.base.processor,
-            series.filled(),
-            self._prompt,
-            window=settings.window,
-            overlap=settings.overlap,
-            batch_size=self.config.batch_size,
-        )
-        return _Answer(expit(logits), labels)
-
-    def _ask(self, model: Any, series: Series) -> _Answer:
-        settings = self.config.generate
-        found = answer_series(model, self.base.processor, series, self.label_set, settings)
-        if found.scores is None:
-            raise DetectorError(found.detection.reason)
-        notes = [found.detection.reason, IN_WORDS if self.config.answer == "score" else ""]
-        note = "; ".join(filter(None, notes))
-        return _Answer(found.scores, None, found.detection.intervals, note)
-
-    def _remembered(self, series: Series) -> _Answer:
+    def _remembered(self, series: Series) -> Answer:
         """The answer, kept for the last few series."""
         key = f"{series.id} {series.sha256}"
         if key not in self._results:
@@ -294,19 +272,11 @@ class ChattsLlmDetector(LocatingDetector):
         self, series: Series, scores: Floats, intervals: Sequence[Interval]
     ) -> Sequence[Interval]:
         """Refined edges, and the label and reason that the model gave."""
-        answer = self._remembered(series)
-        found = self.refine(series.filled(), scores, intervals)
-        if answer.labels is None:
-            return [_as_written(interval, answer.written) for interval in found]
-        return [self._labelled(interval, answer.labels) for interval in found]
-
-    def _labelled(self, interval: Interval, logits: Floats) -> Interval:
-        patch = self.base.processor.config.patch_size
-        patches = slice(interval.start // patch, interval.end // patch + 1)
-        likely = log_softmax(logits[patches], axis=1).mean(axis=0)
-        label = self.label_set.ids[int(np.argmax(likely))]
-        reason = f"{label}: model {interval.score or 0.0:.2f}"
-        return interval.replace(label=label, reason=reason, basis=Basis.MODEL)
+        answer, patch = self._remembered(series), self.base.processor.config.patch_size
+        return [
+            described(interval, answer, self.label_set, patch)
+            for interval in self.refine(series.filled(), scores, intervals)
+        ]
 
     def rules_to_dict(self) -> dict[str, Any]:
         """The rules, the label set, and the base that the adapter belongs to."""
@@ -339,13 +309,3 @@ class ChattsLlmDetector(LocatingDetector):
         """Read the adapter; see `tsloop.chatts.native.tuning` for what is refused."""
         if self._tuned:
             self._set_adapter(StoredAdapter.read(directory / ADAPTER_DIR, self.base.identity))
-
-
-def _as_written(interval: Interval, written: Sequence[Interval]) -> Interval:
-    """The interval with the label and reason of the one written over most of its rows."""
-
-    def shared(other: Interval) -> int:
-        return min(interval.end, other.end) - max(interval.start, other.start)
-
-    best = max(written, key=lambda other: (shared(other), other.score or 0.0))
-    return interval.replace(label=best.label, reason=best.reason, basis=Basis.MODEL)
