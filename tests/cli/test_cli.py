@@ -89,7 +89,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  
         (["jobs", "log", "nothing"], "nothing"),
         (["detect", "no-such-file.csv"], "no-such-file.csv does not exist"),
         (["detect", "x.csv", "--model", "it001/knn"], "models/it001/knn"),
-        (["detect", "x.csv", "--model", "it001"], "names no variant"),
+        (["detect", "x.csv", "--model", "it001"], "it001 is not published. Run: dvc repro"),
+        (["detect", "x.csv", "--model", "knn"], "no iteration 'knn', and no model directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
