@@ -45,6 +45,10 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.stdout.strip()
 
 
+def test_the_help_speaks_of_sweeps(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "python -m tsloop.sweep -m detector=knn,boosting" in call(tmp_path, "--help").out
+
+
 class Said:
     """What one call of the command printed, and its exit code."""
 
