@@ -10,7 +10,7 @@ from tsloop.chatts.synthetic import generate
 from tsloop.detectors.base import Example
 from tsloop.detectors.chatts import ChattsConfig, ChattsDetector
 from tsloop.detectors.files import load_detector, save_detector
-from tsloop.errors import ConfigError, DetectorError, ModelFileError
+from tsloop.errors import ConfigError, ModelFileError
 from tsloop.files import read_json, sha256_tree, write_json
 from tsloop.intervals import Interval, Status
 from tsloop.labels import builtin_label_set

@@ -67,10 +67,14 @@ def init(
     write_params(Project(directory), [f"project.name='{chosen}'"])
     typer.echo(f"Made {directory} with {len(written)} files. Next:")
     typer.echo(f"  cd {directory}")
-    typer.echo("  tsloop configure source=folder source.path=YOUR_DATA source.zone=Asia/Shanghai \\")
+    typer.echo(
+        "  tsloop configure source=folder source.path=YOUR_DATA source.zone=Asia/Shanghai \\"
+    )
     typer.echo("      annotator=human")
     typer.echo("  dvc repro                # reads the series, ranks what to label first")
-    typer.echo("source.zone is the zone of stamps that name none; annotator=simulated (the default)")
+    typer.echo(
+        "source.zone is the zone of stamps that name none; annotator=simulated (the default)"
+    )
     typer.echo("needs a source that knows the truth, such as the simulated plant.")
 
 

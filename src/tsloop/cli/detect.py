@@ -89,7 +89,9 @@ def detect(
     table = out / "detections.csv"
     _write_table(table, rows)
     _say_found(rows)
-    typer.echo(f"{counted(len(rows), 'row')} in {table}" + (f", pictures in {out}/" if pictures else ""))
+    typer.echo(
+        f"{counted(len(rows), 'row')} in {table}" + (f", pictures in {out}/" if pictures else "")
+    )
     say_repairs(repairs)
     say_faults(faults, len(new_data), str(table))
 

@@ -51,7 +51,9 @@ def template(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomic(path, text)
     shown = project.relative(path) if out is None else str(path)
-    typer.echo(f"{counted(len(rows), 'series', 'series')} to label in {shown}. In each line that you")
+    typer.echo(
+        f"{counted(len(rows), 'series', 'series')} to label in {shown}. In each line that you"
+    )
     typer.echo('looked at, correct result and intervals and delete the key "draft"; delete the')
     typer.echo(f"other lines. Then save it as {project.relative(journal)} and run:")
     typer.echo("  tsloop configure && dvc repro")

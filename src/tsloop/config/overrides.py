@@ -104,7 +104,9 @@ class StoredOverrides:
                 )
             return
         value = _plain(override.value())
-        if override.key_or_group in (*SECTIONS, "source", "variants") and not isinstance(value, dict):
+        if override.key_or_group in (*SECTIONS, "source", "variants") and not isinstance(
+            value, dict
+        ):
             raise no_section(override.key_or_group, value)
         node = self.values
         for part in path[:-1]:
@@ -158,8 +160,8 @@ def _no_variant_named(override: Any, conf: Path) -> ConfigError:
     chosen = wanted if wanted in known else close[0] if close else "knn"
     return ConfigError(
         f"{override.input_line} does not say for which variant; an iteration has several.",
-        hint=f"Add a variant: tsloop configure +detector@variants.NAME={chosen}. Change one: tsloop "
-        f"configure detector@variants.chatts={chosen}. Detectors are {', '.join(known)}.",
+        hint=f"Add a variant: tsloop configure +detector@variants.NAME={chosen}. Change one: "
+        f"tsloop configure detector@variants.chatts={chosen}. Detectors are {', '.join(known)}.",
     )
 
 
@@ -168,7 +170,9 @@ def no_section(key: str, value: Any) -> ConfigError:
     hint = f"Set a key below it: tsloop configure {key}.KEY=VALUE"
     if key.startswith("variants"):
         hint = "Add a variant with: tsloop configure +detector@variants.NAME=knn"
-    return ConfigError(f"{key} holds settings, and cannot be the single value {value!r}.", hint=hint)
+    return ConfigError(
+        f"{key} holds settings, and cannot be the single value {value!r}.", hint=hint
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -272,7 +272,9 @@ class IterationManager:
         if not facts.has_data:
             return f"Run: dvc repro dataset@{iteration_id}"
         if any(spec.parent == iteration_id for spec in read_iterations(self.project).values()):
-            return "Others build on it, so it stays as it is. Make a new one: tsloop iteration create"
+            return (
+                "Others build on it, so it stays as it is. Make a new one: tsloop iteration create"
+            )
         return (
             "It is trained already. Train it again with another setting: tsloop iteration train "
             f"{iteration_id} KEY=VALUE"
