@@ -72,6 +72,9 @@ def run_job(project: Project, composed: Any, overrides: list[str]) -> float:
     shown = "undefined" if value is None else f"{value:.3f}"
     _say(sys.stdout, f"{key}: {said}, {sweep.objective} = {shown}  {_chosen(overrides)}")
     _failure(project, sweep.name, overrides).unlink(missing_ok=True)
+    if RUN_VARIABLE in os.environ:  # what the table of this start shows
+        done = Path(os.environ[RUN_VARIABLE]) / "done" / sweep.name / path.name
+        write_json(done, {"path": project.relative(path)})
     _log(project, params, path)
     return sweep.larger_is_better(value)
 
@@ -283,7 +286,8 @@ def _main() -> bool:
     broken = _multirun(project)
     failures = [read_json(path) for path in sorted(run.glob("failed/*.json"))]
     if {"-m", "--multirun"} & set(sys.argv):
-        show(sweeps_table(project))
+        done = [read_json(path)["path"] for path in sorted(run.glob("done/*/*.json"))]
+        show(sweeps_table(project, [project.root / path for path in done]))
     if failures:
         show(failures_table(failures))
     return broken or bool(failures)

@@ -26,6 +26,7 @@ TEMPLATE_FILES = (
     "data/labels/gold.jsonl",
     "models/.gitkeep",
     "registry/.gitkeep",
+    "sweeps/.gitkeep",
 )
 """Glob patterns of the files that make up a project."""
 

@@ -45,6 +45,10 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.stdout.strip()
 
 
+def test_the_help_speaks_of_sweeps(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "python -m tsloop.sweep -m detector=knn,boosting" in call(tmp_path, "--help").out
+
+
 class Said:
     """What one call of the command printed, and its exit code."""
 
@@ -89,7 +93,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  
         (["jobs", "log", "nothing"], "nothing"),
         (["detect", "no-such-file.csv"], "no-such-file.csv does not exist"),
         (["detect", "x.csv", "--model", "it001/knn"], "models/it001/knn"),
-        (["detect", "x.csv", "--model", "it001"], "names no variant"),
+        (["detect", "x.csv", "--model", "it001"], "it001 is not published. Run: dvc repro"),
+        (["detect", "x.csv", "--model", "knn"], "no iteration 'knn', and no model directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -78,6 +79,22 @@ def test_the_champion_is_used_where_there_is_one(
     assert {row["series_id"].split("/")[0].split(":")[0] for row in rows} == {"one", "two"}
     assert all(row["status"] in ("ok", "none") for row in rows)
     assert not list((finished.root / "detections").glob("*.png"))
+
+
+def test_an_iteration_stands_for_its_primary_variant(
+    finished: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_series(finished.root / "calm.csv", spike=None)
+    for model, key in (("it002", "it002/knn"), ("base", "base/knn"), ("it001/knn", "it001/knn")):
+        assert detect(finished.root, monkeypatch, "calm.csv", "--model", model) == 0
+        said = capsys.readouterr().out
+        assert f"Model: {key}" in said
+    (row,) = read_table(finished.root / "detections" / "detections.csv")
+    assert row["status"] == "none"
+    assert re.fullmatch(r"highest score 0\.\d\d, level 0\.\d\d", row["reason"])
+    assert f"calm: none {row['reason']}" in said
+    assert call(finished.root, monkeypatch, "detect", "calm.csv", "--model", "knn") == 1
+    assert "Give ITERATION/VARIANT: it001/knn, it002/knn." in capsys.readouterr().err
 
 
 def bad_cell() -> str:

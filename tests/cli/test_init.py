@@ -36,7 +36,7 @@ def tracked(*places: str) -> list[str]:
 def test_a_project_is_the_repositorys_top_level(project_env: None, tmp_path: Path) -> None:
     made = tmp_path / "made"
     written = create_project(made)
-    assert sorted(written) == sorted({*tracked(*PLACES, "registry")} - {"dvc.lock"})
+    assert sorted(written) == sorted({*tracked(*PLACES, "registry", "sweeps")} - {"dvc.lock"})
     assert hashes(made, *TEMPLATE_FILES) == hashes(ROOT, *TEMPLATE_FILES)
     assert (made / ".git").is_dir()
     check_drift(Project(made))
@@ -134,7 +134,7 @@ def test_the_wheel_holds_the_template_and_nothing_of_a_run(
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
     inside = {name.removeprefix("tsloop/_template/") for name in names if "/_template/" in name}
-    assert inside == {*tracked(*PLACES, "registry")} - {"dvc.lock"}
+    assert inside == {*tracked(*PLACES, "registry", "sweeps")} - {"dvc.lock"}
     code = {name for name in names if name.startswith("tsloop/") and "/_template/" not in name}
     assert code == {name.removeprefix("src/") for name in tracked("src/tsloop")}
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

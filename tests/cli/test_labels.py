@@ -62,7 +62,7 @@ def test_a_draft_is_no_journal_before_it_was_looked_at(finished: Project) -> Non
         assert [i["start"] for i in row["intervals"]] == [i["start"] for i in proposed]
         assert row["result"] == ("ok" if proposed else "none")
         assert '"result": "none"' in row["draft"]
-        with pytest.raises(AnnotationError, match="line 1: .*still a draft.*delete its key"):
+        with pytest.raises(AnnotationError, match=r"line 1: .*still a draft.*delete its key"):
             parse_records(json.dumps(row), "it003.jsonl")
         del row["draft"]
         (record,) = parse_records(json.dumps(row), "it003.jsonl")

@@ -204,7 +204,7 @@ def test_truth_is_read_from_its_file(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="row 2 is no truth"):
         read_truth(path)
     write_jsonl(path, [])
-    with pytest.raises(AnnotationError, match="none of its series .* annotator=human"):
+    with pytest.raises(AnnotationError, match=r"none of its series .* annotator=human"):
         read_truth(path)
 
 

@@ -19,6 +19,7 @@ from tsloop.annotations.journal import read_journal, write_journal
 from tsloop.config.params import configure
 from tsloop.files import read_jsonl, write_jsonl
 from tsloop.project import Project
+from tsloop.stages.fit import note
 from tsloop.stages.runner import StageContext, run_stage
 
 OUTPUTS = ("data/**/[!.]*", "models/**/[!.]*", "reports/**/[!.]*", "registry/*")
@@ -47,6 +48,13 @@ def test_a_stage_by_hand_gives_the_bytes_of_repro(
         line = capsys.readouterr().out.strip().splitlines()[-1]
         assert json.loads(line)["stage"] == command[0]
     assert hashes(finished.root, *OUTPUTS) == before
+
+
+def test_trees_without_a_say_are_told_of() -> None:
+    assert "nearest neighbours alone" in note({"fallback": 0.0, "trees_weight": 0.0})["note"]
+    assert note({"fallback": 0.0, "trees_weight": 0.25}) == {}
+    assert note({"fallback": 1.0, "trees_weight": 0.0}) == {}
+    assert note({"loss": 0.1}) == {}
 
 
 def test_a_stage_outside_a_project_says_so(tmp_path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]

@@ -63,6 +63,22 @@ def test_a_job_is_scored_out_of_fold_and_remembered(
     assert gold
 
 
+def test_the_table_shows_the_jobs_of_this_start_only(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(finished, "detector.neighbours=3")
+    run_job(finished, "sweep.name=other")
+    start = finished.local / "hydra" / "now"
+    monkeypatch.setenv(sweep.RUN_VARIABLE, str(start))
+    run_job(finished, "detector.neighbours=3")  # done before, and asked for again
+    done = [finished.root / read_json(path)["path"] for path in start.glob("done/*/*.json")]
+    assert len(done) == 1
+    table = sweeps_table(finished, done)
+    assert list(table.columns[0].cells) == ["default"]
+    assert "detector.neighbours=3" in str(next(iter(table.columns[2].cells)))
+    assert len(list(sweeps_table(finished).columns[0].cells)) == 2
+
+
 def test_jobs_differ_by_what_decides_their_result(finished: Project) -> None:
     for overrides in ([], ["detector.neighbours=3"], ["sweep.folds=3"], ["loop.seed=1"]):
         run_job(finished, *overrides)
@@ -91,7 +107,7 @@ def test_jobs_differ_by_what_decides_their_result(finished: Project) -> None:
 def test_a_wrong_job_is_refused(finished: Project, overrides: list[str], error: str) -> None:
     with pytest.raises((ConfigError, AnnotationError), match=error.replace("?", r"\?")):
         run_job(finished, *overrides)
-    assert not finished.sweeps.exists()
+    assert results(finished) == {}
     assert not list(finished.root.parent.glob("**/*evil*"))
 
 
@@ -99,6 +115,7 @@ def test_an_upgrade_and_other_series_make_new_jobs(
     finished: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(finished)
+    fit = sweep.REVISIONS["fit"]
     for stage in ("publish", "queue"):
         monkeypatch.setitem(sweep.REVISIONS, stage, 99)
     run_job(finished)
@@ -109,7 +126,8 @@ def test_an_upgrade_and_other_series_make_new_jobs(
     assert len(results(finished)) == 5
     jobs = [str(cell) for cell in sweeps_table(finished).columns[1].cells]
     assert sum(job.endswith(" (older)") for job in jobs) == 4
-    assert sorted(r["revisions"]["fit"] for r in results(finished).values()) == [1, 1, 99, 99, 99]  # type: ignore[index]
+    fits = [r["revisions"]["fit"] for r in results(finished).values()]  # type: ignore[index]
+    assert sorted(fits) == [fit, fit, 99, 99, 99]
     manifest = finished.series / "manifest.json"
     manifest.write_text(manifest.read_text("utf-8") + " ", encoding="utf-8")
     run_job(finished)

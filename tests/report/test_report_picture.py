@@ -42,6 +42,15 @@ def test_same_input_same_bytes_and_detections_show(tmp_path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+def test_the_level_that_a_score_must_reach_is_drawn(tmp_path) -> None:
+    series, scores = make(), np.full(60, 0.3)
+    detection_png(series, Detection.of([]), scores, tmp_path / "without.png")
+    detection_png(series, Detection.of([]), scores, tmp_path / "with.png", level=0.7)
+    plain, drawn = pixels(tmp_path / "without.png"), pixels(tmp_path / "with.png")
+    different = np.flatnonzero((plain != drawn).any(axis=(1, 2)))
+    assert 0 < len(different) < 6, "one thin line"
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize(
     ("series", "detection", "scores"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,8 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from project_tools import tsloop as command
+from tsloop.cli.mlflow_ui import links
 from tsloop.errors import TrackingError
 from tsloop.template import create_project
+from tsloop.tracking.config import TrackingConfig
 from tsloop.tracking.environment import FLOOR, check_floor, import_mlflow
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -62,9 +67,10 @@ def server(project_env: None, tmp_path: Path) -> Iterator[tuple[int, int]]:
                 time.sleep(0.3)
             yield port, process.pid
         finally:
-            family = psutil.Process(process.pid).children(recursive=True)
-            for member in (*family, psutil.Process(process.pid)):
-                member.kill()
+            if process.poll() is None:
+                for member in psutil.Process(process.pid).children(recursive=True):
+                    member.kill()
+                process.kill()
 
 
 def answers(port: int) -> bool:
@@ -87,6 +93,42 @@ def ask(port: int, path: str, host: str, method: str = "GET", **headers: str) ->
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+def test_a_port_in_use_is_one_message_and_an_error(project_env: None, tmp_path: Path) -> None:
+    create_project(tmp_path / "project")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = command(tmp_path / "project", "tracking", "ui", "--port", str(port), check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"tsloop: Port {port} of 127.0.0.1 cannot be used")
+    assert "tsloop tracking ui --port" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_links_lead_to_the_runs_and_to_the_model(tmp_path: Path) -> None:
+    config, path = TrackingConfig(), tmp_path / "mlflow.db"
+    (model,) = links("http://x", config, "demo", f"sqlite:///{path}")
+    assert model.split()[0] == "http://x/#/models/tsloop"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE experiments (experiment_id, name, lifecycle_stage)")
+        database.execute("INSERT INTO experiments VALUES (7, 'tsloop/demo', 'active')")
+        database.commit()
+    runs = links("http://x", config, "demo", f"sqlite:///{path}")[0]
+    assert runs.split()[0] == "http://x/#/experiments/7/runs"
+
+
+@pytest.mark.slow
+def test_no_server_outlives_the_command(server: tuple[int, int]) -> None:
+    port, pid = server
+    family = psutil.Process(pid).children(recursive=True)
+    assert family
+    psutil.Process(pid).terminate()
+    psutil.wait_procs([psutil.Process(pid), *family], timeout=60)
+    assert [member.pid for member in family if member.is_running()] == []
+    assert not answers(port)
 
 
 @pytest.mark.slow

@@ -164,7 +164,7 @@ class AnnotationRecord:
             raise AnnotationError(f"Annotation record lacks the keys {missing}.")
         if DRAFT in data:
             raise AnnotationError(
-                f"The record of series {data['series_id']!r} is still a draft: nobody looked at it.",
+                f"The record of series {data['series_id']!r} is still a draft: nobody looked.",
                 hint=f'Correct its result and intervals and delete its key "{DRAFT}"; delete the '
                 "lines of series that you did not look at.",
             )

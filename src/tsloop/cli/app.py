@@ -19,6 +19,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="tsloop",
     help="Label, fine-tune, detect, review, repeat: the anomaly-detection loop for time series.",
+    epilog="Sweeps: python -m tsloop.sweep -m detector=knn,boosting (docs/sweeps.md)",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,8 +23,15 @@ from tsloop.cli.reading import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from tsloop.detectors.base import Detector
+    from tsloop.intervals import Detection
+    from tsloop.project import Project
     from tsloop.series.validate import Repair
+
+    Scores = npt.NDArray[np.floating[Any]]
 
 __all__ = ["detect"]
 
@@ -32,7 +39,11 @@ __all__ = ["detect"]
 def detect(
     data: Annotated[Path, typer.Argument(help=DATA_HELP)],
     model: Annotated[
-        str, typer.Option(help="Model directory or ITERATION/VARIANT; default: the champion.")
+        str,
+        typer.Option(
+            help="Model directory, ITERATION/VARIANT, or ITERATION for its primary variant; "
+            "default: the champion."
+        ),
     ] = "",
     out: Annotated[Path, typer.Option(help="Where results and pictures go.")] = Path("detections"),
     pictures: Annotated[bool, typer.Option(help="Draw a PNG per series.")] = True,
@@ -68,9 +79,13 @@ def detect(
             if detection.status == "failed":
                 detection = Detection.failed(with_option(detection.reason))
                 faults.append((new.id, detection.reason))
+            level = detector.decision.hi
+            detection = _with_level(detection, found.scores, level)
             rows += detection_rows(new.series, detection, new.id)
             if pictures and new.series is not None:
-                detection_png(new.series, detection, found.scores, out / files[new.id], "en")
+                detection_png(
+                    new.series, detection, found.scores, out / files[new.id], "en", level=level
+                )
     table = out / "detections.csv"
     _write_table(table, rows)
     _say_found(rows)
@@ -79,6 +94,18 @@ def detect(
     )
     say_repairs(repairs)
     say_faults(faults, len(new_data), str(table))
+
+
+def _with_level(detection: Detection, scores: Scores | None, level: float) -> Detection:
+    """Where nothing was found: how near the highest score came to the level that it must reach."""
+    import numpy as np
+
+    from tsloop.intervals import Detection, Status
+
+    if detection.status is not Status.NONE or scores is None or not np.isfinite(scores).any():
+        return detection
+    said = f"highest score {np.nanmax(scores):.2f}, level {level:.2f}"
+    return Detection(Status.NONE, (), f"{detection.reason} ({said})" if detection.reason else said)
 
 
 def _picture_names(series_ids: Sequence[str]) -> dict[str, str]:
@@ -141,10 +168,8 @@ def _detector(model: str) -> tuple[Detector, str]:
     if model:
         if project is None:
             raise DetectorError(f"There is no model {model!r} here.", hint="Give a directory.")
-        iteration, _, variant = model.partition("/")
-        if not variant:
-            raise DetectorError(f"Model {model!r} names no variant.", hint=f"Write {model}/chatts.")
-        return load_detector(project.model(iteration, variant)), f"Model: {model}"
+        key = _model_key(project, model)
+        return load_detector(project.model(*key.split("/", 1))), f"Model: {key}"
     served = champion_model(project.root) if project else None
     if served is None:
         detector = build({"_target_": "tsloop.detectors.chatts.ChattsDetector"})
@@ -152,3 +177,25 @@ def _detector(model: str) -> tuple[Detector, str]:
     promotion, directory = served
     said = f"Model: {promotion.to}, the champion (promoted {promotion.time})"
     return load_detector(directory), said
+
+
+def _model_key(project: Project, model: str) -> str:
+    """``ITERATION/VARIANT`` of what was asked for; the primary variant where none is named."""
+    from tsloop.api import ModelAdapter
+    from tsloop.config.params import read_iterations, read_params
+    from tsloop.errors import DetectorError
+    from tsloop.project import BASE
+    from tsloop.tracking.promotions import published_iteration
+
+    iteration, _, variant = model.partition("/")
+    if iteration != BASE and iteration not in read_iterations(project):
+        known = ", ".join(ModelAdapter(project).registered())
+        raise DetectorError(
+            f"There is no iteration {iteration!r}, and no model directory of that name.",
+            hint=f"Give ITERATION/VARIANT: {known}." if known else "Nothing is published yet.",
+        )
+    if variant:
+        return model
+    if iteration == BASE:
+        return f"{BASE}/{read_params(project)['loop']['primary']}"
+    return f"{iteration}/{published_iteration(project.root, iteration).primary}"

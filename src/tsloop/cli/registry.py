@@ -48,26 +48,11 @@ def sync_project(project: Project, *, rebuild: bool = False) -> None:
 
 @tracking_app.command()
 def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000) -> None:
-    """Open the MLflow page of this project on 127.0.0.1."""
-    import os
-    import subprocess
-    import sys
-
-    from tsloop.config.params import read_params
-    from tsloop.config.schema import section
+    """Open the MLflow page of this project on 127.0.0.1; ends with the command."""
+    from tsloop.cli.mlflow_ui import serve
     from tsloop.project import find_project
-    from tsloop.tracking.config import store_uri
 
-    project = find_project()
-    uri = store_uri(project.root, section(read_params(project), "tracking"))
-    typer.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it; store {uri})")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    raise SystemExit(
-        subprocess.run(
-            [*command, "--workers", "1", "--backend-store-uri", uri], env=environment, check=False
-        ).returncode
-    )
+    raise typer.Exit(serve(find_project(), port))
 
 
 def promote(

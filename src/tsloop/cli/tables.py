@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -85,12 +86,16 @@ def _labelled(n_series: int | None) -> str:
     return "–" if n_series is None else str(n_series) if n_series else "no labels"
 
 
-def sweeps_table(project: Project) -> Table:
-    """One row per finished job of every sweep, best first; jobs of an older tsloop say so."""
+def sweeps_table(project: Project, paths: Iterable[Path] | None = None) -> Table:
+    """One row per job, best first; jobs of an older tsloop say so.
+
+    ``paths`` are the result files; default: those of every sweep of the project.
+    """
     from tsloop.config.pipeline import REVISIONS
     from tsloop.files import read_json
 
-    rows = [read_json(path) for path in sorted(project.sweeps.glob("*/*.json"))]
+    files = project.sweeps.glob("*/*.json") if paths is None else paths
+    rows = [read_json(path) for path in sorted(files)]
     rows = [row for row in rows if isinstance(row, dict) and row.get("schema") == "tsloop.sweep/1"]
     table = Table(title="out-of-fold, gold not used", title_justify="left")
     for title in ("sweep", "job", "overrides"):

@@ -160,8 +160,8 @@ def _no_variant_named(override: Any, conf: Path) -> ConfigError:
     chosen = wanted if wanted in known else close[0] if close else "knn"
     return ConfigError(
         f"{override.input_line} does not say for which variant; an iteration has several.",
-        hint=f"Add a variant: tsloop configure +detector@variants.NAME={chosen}. Change one: tsloop "
-        f"configure detector@variants.chatts={chosen}. Detectors are {', '.join(known)}.",
+        hint=f"Add a variant: tsloop configure +detector@variants.NAME={chosen}. Change one: "
+        f"tsloop configure detector@variants.chatts={chosen}. Detectors are {', '.join(known)}.",
     )
 
 

@@ -54,10 +54,12 @@ def detection_png(
     language: str = "en",
     *,
     label_set: LabelSet | None = None,
+    level: float | None = None,
 ) -> None:
     """Draw a series with what was found in it.
 
-    ``scores`` has one value per row, or is ``None`` where scoring failed. ``language`` is ``en`` or
+    ``scores`` has one value per row, or is ``None`` where scoring failed; ``level`` is the score
+    that an event must reach, drawn as a line. ``language`` is ``en`` or
     ``zh``; without a Chinese font on the machine the words are English. A failed detection says so
     in the picture, with its reason. The same input gives the same bytes on the same machine.
     """
@@ -73,7 +75,7 @@ def detection_png(
     with mpl.rc_context(style), _calm_fonts():
         figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
-        _draw(figure, series, detection, scores, chinese, label_set or builtin_label_set())
+        _draw(figure, series, detection, scores, chinese, label_set or builtin_label_set(), level)
         stream = io.BytesIO()
         figure.savefig(stream, format="png", metadata={"Software": None})
     write_bytes_atomic(path, stream.getvalue())
@@ -127,6 +129,7 @@ def _draw(
     scores: Scores | None,
     chinese: bool,
     label_set: LabelSet,
+    level: float | None,
 ) -> None:
     ratios = (5, 1.25)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
@@ -148,7 +151,7 @@ def _draw(
     _lone_points(upper, seconds, window.values)
     upper.set_ylim(upper.get_ylim())  # the shading below must not change what is in view
     _shade(upper, lower, series, marks, chinese, label_set)
-    _score_strip(lower, seconds, window, chinese)
+    _score_strip(lower, seconds, window, chinese, level)
     _time_axis(lower, series, chinese)
     if series.unit:
         upper.set_ylabel(_drawable(series.unit, 16), color=SOFT, fontsize=9, parse_math=False)
@@ -249,7 +252,11 @@ def _mark_text(
 
 
 def _score_strip(
-    axes: Axes, seconds: npt.NDArray[np.float64], window: Window, chinese: bool
+    axes: Axes,
+    seconds: npt.NDArray[np.float64],
+    window: Window,
+    chinese: bool,
+    level: float | None,
 ) -> None:
     axes.set_ylim(0, 1.02)
     if not len(window.scores):
@@ -257,6 +264,8 @@ def _score_strip(
         return
     axes.fill_between(seconds, window.scores, color=SCORE, alpha=0.25, linewidth=0)
     axes.plot(seconds, window.scores, color=SCORE, linewidth=0.9)
+    if level is not None:
+        axes.axhline(level, color=FOUND, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_ylabel("得分" if chinese else "score", color=SOFT, fontsize=9)
 

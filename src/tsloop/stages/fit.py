@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from tsloop.files import write_jsonl
 from tsloop.stages.runner import Figures, StageContext, run_stage
 
-__all__ = ["fit"]
+__all__ = ["fit", "note"]
+
+NO_TREES = "trees_weight is 0: held-out groups are scored best by nearest neighbours alone"
 
 
 def fit(context: StageContext) -> Figures:
@@ -40,7 +42,13 @@ def fit(context: StageContext) -> Figures:
     directory = project.model(iteration, variant)
     save_detector(detector, directory, extra={"fit": stable, "parent": entry["parent_model"]})
     write_jsonl(directory / "training.jsonl", curve)
-    return {"examples": len(examples), **figures}
+    return {"examples": len(examples), **figures, **note(figures)}
+
+
+def note(figures: Mapping[str, float]) -> dict[str, str]:
+    """A word where trees were grown and got no say: ``fallback``, which tells of none, is 0."""
+    unused = figures.get("trees_weight") == 0 and not figures.get("fallback")
+    return {"note": NO_TREES} if unused else {}
 
 
 if __name__ == "__main__":
