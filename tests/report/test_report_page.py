@@ -132,6 +132,14 @@ def test_order_of_mappings_does_not_change_the_tables() -> None:
     assert render_report(turned) == render_report(data)
 
 
+def test_a_difference_near_nothing_asks_for_no_gold() -> None:
+    data = realistic()
+    verdicts = {n: replace(v, more_groups=1492) for n, v in data.verdicts.items()}
+    text = page_text(replace(data, verdicts=verdicts))
+    assert "The difference is too small to be decided by more gold." in text
+    assert "1492" not in text
+
+
 def test_verdict_is_one_sentence() -> None:
     text = page_text(realistic())
     assert "it003/chatts beats it002/chatts: event F1 0.71 (0.66–0.76) against 0.63" in text

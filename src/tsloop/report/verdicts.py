@@ -12,6 +12,9 @@ from tsloop.report.vocabulary import BASELINES, METRICS, MetricInfo, interval_te
 
 __all__ = ["BADGES", "Statement", "headline_variant", "statement"]
 
+OUT_OF_REACH = 500
+"""Nobody labels so many more groups to settle a comparison."""
+
 JOINER = "\N{WORD JOINER}"
 
 BADGES = {
@@ -182,8 +185,12 @@ def _detail(verdict: Verdict) -> Text | None:
         en.append(f"Measured on {verdict.groups} gold groups")
         zh.append(f"基于 {verdict.groups} 个金标组")
     if verdict.outcome == "undecided" and verdict.more_groups:
-        en.append(f"About {verdict.more_groups} more gold groups would probably decide it")
-        zh.append(f"再增加约 {verdict.more_groups} 个金标组，很可能即可定论")
+        if verdict.more_groups > OUT_OF_REACH:
+            en.append("The difference is too small to be decided by more gold")
+            zh.append("差值过小，增加金标也难以定论")
+        else:
+            en.append(f"About {verdict.more_groups} more gold groups would probably decide it")
+            zh.append(f"再增加约 {verdict.more_groups} 个金标组，很可能即可定论")
     if verdict.reason:
         en.append(verdict.reason.rstrip("."))
         zh.append(verdict.reason.rstrip("。."))
