@@ -211,8 +211,8 @@ def test_another_method_does_not_go_on_from_the_parent(base_dir: Path, items: li
 
 def test_training_that_does_nothing_is_an_error(base_dir: Path, items: list[Item]) -> None:
     base = load_base(str(base_dir))
-    with pytest.raises(ConfigError, match="steps is 0"):
-        dataclasses.replace(QUICK, steps=0)
+    with pytest.raises(DetectorError, match="steps is 0"):
+        finetune(base, FinetuneData(new=items), dataclasses.replace(QUICK, steps=0))
     with pytest.raises(DetectorError, match="no labelled example"):
         finetune(base, FinetuneData(new=[]), QUICK)
     still = dataclasses.replace(QUICK, learning_rate=0.0, encoder_learning_rate=0.0)

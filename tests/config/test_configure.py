@@ -130,7 +130,7 @@ def test_another_choice_drops_the_values_of_the_former(fresh: Project) -> None:
         (["sampler=x"], r"no sampler/x\. Choose one of: diversity, margin, mixed, random, unc"),
         (["detector@variants.knn=catts"], r"no detector/catts\. Choose one of: adtk.*residual"),
         (["detector=knn"], r"Add a variant: tsloop configure \+detector@variants\.NAME=knn\."),
-        (["detector=catts"], r"\+detector@variants\.NAME=chatts_nano"),
+        (["detector=catts"], r"\+detector@variants\.NAME=chatts_\w+"),
         (["variants=x"], r"variants holds settings.*\+detector@variants\.NAME=knn"),
         (["variants.knn=3"], r"variants\.knn holds settings, and cannot be the single value 3"),
         (["loop=x"], r"loop holds settings.*loop\.KEY=VALUE"),

@@ -172,7 +172,7 @@ def test_pickles_in_the_directory_are_refused(fitted: ChattsDetector, tmp_path: 
 
 def test_zero_steps_and_wrong_settings_are_errors() -> None:
     with pytest.raises(ConfigError, match=r"finetune\.steps is 0; at least 1"):
-        FinetuneConfig(steps=0)
+        ChattsConfig(finetune=FinetuneConfig(steps=0))
     with pytest.raises(ConfigError, match="neighbours"):
         ChattsConfig(neighbours=2.0)
     with pytest.raises(ConfigError, match="objective"):

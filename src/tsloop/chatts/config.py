@@ -17,7 +17,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 _LEAST = {
     "rank": 1,
-    "steps": 1,
+    "steps": 0,
     "batch_size": 1,
     "window": 8,
     "eval_every": 1,
@@ -184,6 +184,8 @@ class ChattsConfig:
             raise ConfigError(
                 f"chatts.objective is {self.objective!r}; choose one of {list(OBJECTIVES)}."
             )
+        if self.finetune.steps < 1:  # a language model may only fit its thresholds; this one not
+            raise ConfigError(f"finetune.steps is {self.finetune.steps}; at least 1.")
         for value in (self.neighbours, *self.neighbour_choices):
             if not 0.0 <= value <= 1.0:
                 raise ConfigError(f"detector.neighbours {value} is not a weight in [0, 1].")

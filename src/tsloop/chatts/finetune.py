@@ -71,9 +71,13 @@ def finetune(
     """Train an adapter; the same input and seed give the same tensors, bit by bit.
 
     ``start`` is the parent's adapter (its method and rank must fit). ``progress`` gets ``step``,
-    ``loss``, ``learning_rate`` and, when measured, ``valid_loss``. A training that changed
-    nothing is an error.
+    ``loss``, ``learning_rate`` and, when measured, ``valid_loss``. Zero steps are an error, and so
+    is a training that changed nothing.
     """
+    if config.steps < 1:
+        raise DetectorError(
+            "finetune.steps is 0: nothing would be trained.", hint="Set it to at least 1."
+        )
     if not data.new and not data.old:
         raise DetectorError("There is no labelled example to fine-tune on.")
     with deterministic(config.threads), torch.random.fork_rng(devices=[]):

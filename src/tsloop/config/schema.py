@@ -215,6 +215,12 @@ def check_chosen(params: Mapping[str, Any]) -> None:
             "source=folder needs the folder, but source.path is empty.",
             hint="Give both: tsloop configure source=folder source.path=DIR",
         )
+    if params["finetune"]["steps"] < 1:
+        raise ConfigError(
+            f"finetune.steps is {params['finetune']['steps']}; at least 1.",
+            hint="A language model that shall only fit its thresholds has a key of its own: "
+            "tsloop configure variants.NAME.finetune.steps=0",
+        )
 
 
 def _validate_environment(tree: Any, where: str) -> None:
