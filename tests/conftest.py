@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Nothing is timed in a test: a busy machine is no failure.
+hypothesis.settings.register_profile("tsloop", deadline=None)
+hypothesis.settings.load_profile("tsloop")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tsloop.names import counted
+
 __all__ = ["SyncReport"]
 
 
@@ -51,7 +53,7 @@ class SyncReport:
             "new model versions": self.versions_created,
         }
         done = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing to do"
-        held = f"{self.iterations} iterations, {self.jobs} sweep jobs"
+        held = f"{counted(self.iterations, 'iteration')}, {counted(self.jobs, 'sweep job')}"
         lines = [f"MLflow {self.experiment}: {held}; {done}"]
         lines += [f"  {alias} = {model}" for alias, model in sorted(self.aliases.items())]
         if self.absent_models:
