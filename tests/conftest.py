@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -11,6 +13,15 @@ import pytest
 # Nothing is timed in a test: a busy machine is no failure.
 hypothesis.settings.register_profile("tsloop", deadline=None)
 hypothesis.settings.load_profile("tsloop")
+
+
+def pytest_runtest_setup() -> None:
+    """DVC logs to the streams of the test that first imported it: give it real ones."""
+    if "dvc.logger" in sys.modules:
+        for name in ("dvc", "dvc_objects", "dvc_data"):
+            for handler in logging.getLogger(name).handlers:
+                if isinstance(handler, logging.StreamHandler):
+                    handler.stream = sys.__stderr__
 
 
 @pytest.fixture(scope="session")

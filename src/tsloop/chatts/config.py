@@ -163,10 +163,14 @@ class ChattsConfig:
     """How it learns from labels."""
     neighbours: float = 0.7
     """Weight of the nearest-neighbour evidence without labels, in [0, 1]."""
-    neighbour_choices: list[float] = field(default_factory=lambda: [0.2, 0.4, 0.55, 0.7, 0.85])
-    """Weights that the labelled series may choose from."""
     spread: int = 17
     """Rows over which the network's verdict is spread without labels; 1: not at all."""
+    tuned_neighbours: float = 0.45
+    """The weight that labelled series have to outdo: a tuned network is trusted more."""
+    tuned_spread: int = 9
+    """The spread that labelled series have to outdo."""
+    neighbour_choices: list[float] = field(default_factory=lambda: [0.15, 0.3, 0.45, 0.6, 0.75])
+    """Weights that the labelled series may choose from."""
     spread_choices: list[int] = field(default_factory=lambda: [1, 9, 17, 33])
     """Spreads that the labelled series may choose from."""
     objective: str = "balanced"
@@ -186,10 +190,10 @@ class ChattsConfig:
             )
         if self.finetune.steps < 1:  # a language model may only fit its thresholds; this one not
             raise ConfigError(f"finetune.steps is {self.finetune.steps}; at least 1.")
-        for value in (self.neighbours, *self.neighbour_choices):
+        for value in (self.neighbours, self.tuned_neighbours, *self.neighbour_choices):
             if not 0.0 <= value <= 1.0:
                 raise ConfigError(f"detector.neighbours {value} is not a weight in [0, 1].")
-        for rows in (self.spread, *self.spread_choices):
+        for rows in (self.spread, self.tuned_spread, *self.spread_choices):
             if rows < 1:
                 raise ConfigError(f"detector.spread {rows} is not a number of rows; at least 1.")
 

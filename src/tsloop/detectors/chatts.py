@@ -121,7 +121,7 @@ class ChattsDetector(LocatingDetector):
             truths,
             self.config.neighbour_choices,
             self.config.spread_choices,
-            self._prior,
+            Blend(self.config.tuned_neighbours, self.config.tuned_spread),
         )
         scores = [mix(m, z, self.blend) for m, z in zip(logits, neighbours, strict=True)]
         rules = self.fit_rules([example for example, _ in held_out], scores)
