@@ -2,8 +2,8 @@
 
 The network points at the rows that changed; people mark a stretch around them. So its log-odds are
 spread first: the largest within ``spread`` rows, smoothed over as many. On the pool series of seven
-public collections that raises the base's mean VUS-PR from .47 to .55, and that of the mix from .55
-to .60 (log of 26 November in docs/embedded-base.md).
+public collections that raises the base's mean VUS-PR from .45 to .55, and that of the mix from .57
+to .60 (docs/experiments.md).
 
 With few labels the tuned model may be wrong where the evidence alone is right, so the score is a
 mix in log-odds, ``(1 - w) * model + w * evidence``. Both are chosen on out-of-fold scores of the
