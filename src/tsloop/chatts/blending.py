@@ -7,8 +7,8 @@ to .60 (docs/experiments.md).
 
 With few labels the tuned model may be wrong where the evidence alone is right, so the score is a
 mix in log-odds, ``(1 - w) * model + w * evidence``. Both are chosen on out-of-fold scores of the
-labelled series, with a preference for what holds without labels: a handful of events must not throw
-them about.
+labelled series, and have to outdo a prior (`ChattsConfig.tuned_neighbours`, ``tuned_spread``): a
+handful of events must not throw them about.
 
 A threshold that fits one machine drowns another in false alarms, because some series are restless
 all the time. So both parts are lowered by how high they *usually* peak in this series: the 85 %
