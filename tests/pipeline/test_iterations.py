@@ -258,10 +258,12 @@ def test_people_open_an_iteration_when_they_are_done(
     assert not read_params(fresh)["datasets"]
     run_all(fresh)
     assert not changed(root), "nothing to do for DVC while people label"
-    assert tsloop(root, "status").stdout.splitlines()[-1].endswith("data/labels/it001.jsonl")
+    assert "tsloop labels template it001" in tsloop(root, "status").stdout.splitlines()[-1]
     with pytest.raises(IterationError, match="no labels yet"):
         steward.prepare_training_data("it001")
     fresh.labels("gold").write_bytes(labels["gold"])
+    assert changed(root) == {"queue@base"}, "what is gold now is not asked about"
+    run_stages(fresh, "queue@base")
     fresh.labels("it002").write_bytes(labels["it002"])
     configure(fresh)
     assert not read_params(fresh)["datasets"], "it002 waits for it001"
@@ -278,8 +280,9 @@ def test_people_open_an_iteration_when_they_are_done(
     gold = read_journal(fresh.labels("gold"))
     write_journal(fresh.labels("gold"), gold[:-1])
     assert changed(root) == {
-        f"{stage}@{name}" for stage in ("dataset", "evaluate") for name in ("it001", "it002")
-    }, "the dataset only looks for leaks; what it makes stays the same"
+        *(f"{stage}@{name}" for stage in ("dataset", "evaluate") for name in ("it001", "it002")),
+        *(f"queue@{name}" for name in ("base", "it001", "it002")),
+    }, "dataset and queue only look for leaks; what they make stays the same"
 
 
 def test_people_take_over_from_a_simulated_annotator(finished: Project) -> None:
