@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,14 +118,7 @@ def promote(
     with history_lock(project):
         published, problems = read_published(project)
         key = f"{iteration}/{variant}"
-        candidate = find_variant(published, key)
-        if candidate is None:
-            names = [v.key for item in published for v in item.variants]
-            raise PromotionError(
-                f"{key} is not published; published are {names or 'none'}."
-                + (f" Broken: {' '.join(problems)}" if problems else ""),
-                hint="Run `dvc repro` first.",
-            )
+        candidate = _candidate(published, problems, key)
         source = _checked_model(project, candidate)
         last = champion(project_dir)
         if last and (last.to, last.model_sha256) == (key, candidate.model_sha256):
@@ -150,6 +143,19 @@ def promote(
         append(project, entry)
     _follow(project, entry, tracking, project_name)
     return entry
+
+
+def _candidate(published: Sequence[Published], problems: Sequence[str], key: str) -> Variant:
+    """The published model of that key; `PromotionError` names what there is instead."""
+    candidate = find_variant(published, key)
+    if candidate is None:
+        names = [v.key for item in published for v in item.variants]
+        raise PromotionError(
+            f"{key} is not published; published are {names or 'none'}."
+            + (f" Broken: {' '.join(problems)}" if problems else ""),
+            hint="Run `dvc repro` first.",
+        )
+    return candidate
 
 
 def rollback(
