@@ -25,7 +25,7 @@ from typing import Any
 from tsloop.evaluation.bootstrap import paired_bootstrap
 from tsloop.evaluation.measures import MEASURES
 from tsloop.evaluation.scorecard import Scorecard, SeriesScore, count_table
-from tsloop.loop.manager import dvc_environment
+from tsloop.execution.dvc_command import dvc_environment
 from tsloop.project import Project
 from tsloop.template import create_project
 

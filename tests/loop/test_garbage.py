@@ -11,7 +11,7 @@ from project_tools import commit, dvc, hashes, tsloop
 from tsloop.config.pipeline import IterationSpec
 from tsloop.errors import IterationError
 from tsloop.files import write_json
-from tsloop.loop.archive import find_garbage
+from tsloop.loop.garbage import plan_garbage
 from tsloop.loop.manager import IterationManager
 from tsloop.project import Project
 
@@ -37,28 +37,28 @@ def specs(live: int = 2, **parents: str) -> dict[str, IterationSpec]:
 
 
 def test_the_newest_keep_their_weights(project: Project) -> None:
-    found = find_garbage(project, specs(), 3, {})
+    found = plan_garbage(project, specs(), 3, {})
     assert list(found.doomed) == ["it001", "it002", "it003"]
     assert found.directories[0] == project.root / "models" / "it001"
     assert len(found.directories) == 9
     assert found.size == 9 * 101
     assert found.kept == {}
-    assert find_garbage(project, specs(), 6, {}).directories == []
-    assert find_garbage(project, specs(), 60, {}).directories == []
+    assert plan_garbage(project, specs(), 6, {}).directories == []
+    assert plan_garbage(project, specs(), 60, {}).directories == []
 
 
 def test_what_is_live_or_built_upon_stays_and_the_reason_is_said(project: Project) -> None:
-    found = find_garbage(project, specs(), 0, {})
+    found = plan_garbage(project, specs(), 0, {})
     assert list(found.doomed) == ["it001", "it002", "it003"]
     assert "it005 builds on it" in found.kept["it004"]
     assert "it006 builds on it" in found.kept["it005"]
     assert "is live" in found.kept["it006"]
-    aside = find_garbage(project, specs(it006="it001"), 0, {})
+    aside = plan_garbage(project, specs(it006="it001"), 0, {})
     assert "it006 builds on it" in aside.kept["it001"]
 
 
 def test_champions_and_the_challenger_stay(project: Project) -> None:
-    found = find_garbage(project, specs(), 1, {"it002": "it was champion", "it006": "new"})
+    found = plan_garbage(project, specs(), 1, {"it002": "it was champion", "it006": "new"})
     assert list(found.doomed) == ["it001", "it003"]
     assert found.kept["it002"] == "it was champion"
     assert "it006" not in found.kept, "it is among the newest anyway"
@@ -66,14 +66,14 @@ def test_champions_and_the_challenger_stay(project: Project) -> None:
 
 def test_a_negative_number_is_refused(project: Project) -> None:
     with pytest.raises(IterationError, match="keep is -1"):
-        find_garbage(project, specs(), -1, {})
+        plan_garbage(project, specs(), -1, {})
 
 
 def test_what_is_gone_is_not_counted(project: Project) -> None:
     for place in PLACES:
         (project.root / place / "it001" / "file.json").unlink()
         (project.root / place / "it001").rmdir()
-    assert list(find_garbage(project, specs(), 3, {}).doomed) == ["it002", "it003"]
+    assert list(plan_garbage(project, specs(), 3, {}).doomed) == ["it002", "it003"]
 
 
 def test_the_challenger_of_a_project_is_protected(finished: Project) -> None:

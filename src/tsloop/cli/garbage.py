@@ -26,19 +26,19 @@ def gc(
     Labels, snapshots and reports stay; so do live iterations and what they build on, the
     challenger's, and every one that was ever champion.
     """
-    from tsloop.loop.manager import CACHE_SCOPE, IterationManager
+    from tsloop.loop.garbage import CACHE_SCOPE, collect_cache, collect_garbage, find_garbage
     from tsloop.names import counted
     from tsloop.project import find_project
 
-    manager = IterationManager(find_project())
-    found = manager.find_garbage(keep)
+    project = find_project()
+    found = find_garbage(project, keep)
     for name, why in found.kept.items():
         typer.echo(f"stays: {name}, because {why}")
     if any("it is live, so" in why for why in found.kept.values()):
         typer.echo("Archive live ones first: tsloop iteration archive --keep N")
     size = f"{found.size / 1e6:.1f} MB"
     for path in found.directories:
-        typer.echo(f"{'would delete' if dry_run else 'delete'}: {manager.project.relative(path)}")
+        typer.echo(f"{'would delete' if dry_run else 'delete'}: {project.relative(path)}")
     number = counted(len(found.directories), "directory", "directories")
     typer.echo(f"{number}, {size}." if found.directories else "Nothing to delete.")
     command = " ".join(["dvc gc", *CACHE_SCOPE])
@@ -49,8 +49,8 @@ def gc(
     if found.directories:
         if sys.stdin.isatty() and not yes:
             typer.confirm("Delete them?", abort=True)
-        manager.collect_garbage(keep)
+        collect_garbage(project, keep)
         typer.echo("Deleted. Commit the change of archive/.")
         typer.echo(f"DVC's cache still has them; after the commit, free it with: {command}")
     elif cache:
-        manager.collect_cache()
+        collect_cache(project)

@@ -12,20 +12,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tsloop.config.pipeline import IterationSpec
 from tsloop.errors import IterationError
 from tsloop.files import write_text_atomic
 from tsloop.project import Project
 
 __all__ = [
-    "Garbage",
-    "find_garbage",
+    "WEIGHTS",
     "forget_outputs",
     "half_archived",
     "tag_iteration",
@@ -37,7 +34,8 @@ _REPRODUCED_FROM = (
     *("dvc.yaml", "dvc.lock", "params.yaml", "conf", "registry"),
     "data/labels/gold.jsonl",
 )
-_WEIGHTS = ("models/", "data/predictions/", "data/datasets/")
+WEIGHTS = ("models/", "data/predictions/", "data/datasets/")
+"""What takes the space, and can be made again."""
 
 
 def tag_iteration(project: Project, name: str) -> None:
@@ -64,65 +62,13 @@ def track_outputs(project: Project, name: str) -> None:
     _drop_stages(project, lock, name)
 
 
-@dataclass(frozen=True, slots=True)
-class Garbage:
-    """What garbage collection may take, and why the rest of what is old stays."""
-
-    doomed: Mapping[str, tuple[Path, ...]]
-    """Iteration → directories of weights, predictions and datasets that are there."""
-    kept: Mapping[str, str]
-    """Iteration older than the newest ones → why it keeps its weights."""
-
-    @property
-    def directories(self) -> list[Path]:
-        """All that goes, oldest iteration first."""
-        return [directory for found in self.doomed.values() for directory in found]
-
-    @property
-    def size(self) -> int:
-        """Bytes of what goes, in the work tree."""
-        files = (file for place in self.directories for file in place.rglob("*"))
-        return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def find_garbage(
-    project: Project,
-    iterations: Mapping[str, IterationSpec],
-    keep: int,
-    protected: Mapping[str, str],
-) -> Garbage:
-    """Weights, predictions and datasets of all but the newest ``keep`` iterations.
-
-    Live iterations, parents of live ones and ``protected`` (iteration → why) stay.
-    """
-    if keep < 0:
-        raise IterationError(f"keep is {keep}.", hint="It must be 0 or more.")
-    children = {
-        name: [c for c, spec in iterations.items() if spec.parent == name and not spec.archived]
-        for name in iterations
-    }
-    doomed: dict[str, tuple[Path, ...]] = {}
-    kept: dict[str, str] = {}
-    for name in list(iterations)[: max(0, len(iterations) - keep)]:
-        if name in protected:
-            kept[name] = protected[name]
-        elif children[name]:
-            kept[name] = f"{', '.join(children[name])} builds on it and is live"
-        elif not iterations[name].archived:
-            kept[name] = "it is live, so `dvc repro` would make it again"
-        else:
-            places = [project.root / place / name for place in _WEIGHTS]
-            doomed[name] = tuple(place for place in places if place.exists())
-    return Garbage({name: found for name, found in doomed.items() if found}, kept)
-
-
 def forget_outputs(project: Project, name: str, *, weights_only: bool = False) -> None:
     """Delete an iteration's outputs (or only weights, predictions, datasets); never its journal."""
     tracked = project.root / "archive" / f"{name}.dvc"
     if weights_only:
         if tracked.exists():
             outs = yaml.safe_load(tracked.read_text(encoding="utf-8"))["outs"]
-            kept = [out for out in outs if not str(out["path"]).startswith(_WEIGHTS)]
+            kept = [out for out in outs if not str(out["path"]).startswith(WEIGHTS)]
             _write_tracked(project, name, kept)
         return
     tracked.unlink(missing_ok=True)

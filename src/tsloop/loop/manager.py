@@ -6,37 +6,32 @@ keeps no state of its own, so it can be thrown away and made again at any moment
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsloop.config.params import (
-    check_drift,
     configure,
     preview,
     read_iterations,
     read_params,
-    write_iterations,
 )
 from tsloop.config.pipeline import IterationSpec, base_model_of
 from tsloop.errors import IterationError, IterationNotFoundError
+from tsloop.execution.dvc_command import dvc_environment, run_dvc
 from tsloop.files import read_json
 from tsloop.loop.archive import (
-    Garbage,
-    find_garbage,
     forget_outputs,
     half_archived,
     tag_iteration,
     track_outputs,
 )
+from tsloop.loop.changes import change_iterations, changing
 from tsloop.loop.facts import ProjectView, gather_facts, new_labels_wait
+from tsloop.loop.garbage import Garbage, collect_garbage, find_garbage
 from tsloop.loop.states import IterationFacts, State, check_transition, derive_state, missing_for
 from tsloop.project import BASE, Project
 
@@ -45,19 +40,14 @@ if TYPE_CHECKING:
     from tsloop.series.validate import Repair
 
 __all__ = [
-    "CACHE_SCOPE",
     "Iteration",
     "IterationManager",
     "Metrics",
     "Result",
     "TrainConfig",
-    "dvc_environment",
 ]
 
 _NAME = re.compile(r"it\d{3,}")
-
-CACHE_SCOPE = ("--workspace", "--all-branches", "--all-experiments")
-"""What `dvc gc` keeps: not the tags of archived iterations, which reproduce by running again."""
 
 Metrics = dict[str, dict[str, float]]
 """Variant → metric → value, as `dvc metrics show` prints it."""
@@ -121,7 +111,7 @@ class IterationManager:
         Without a name it is numbered; without a base model it builds on the newest iteration.
         Iterations that others build on keep their configuration from now on.
         """
-        with self._changing(f"create {name or 'an iteration'}"):
+        with changing(self.project, f"create {name or 'an iteration'}"):
             iterations = read_iterations(self.project)
             name = name or self._next_name(iterations)
             if not _NAME.fullmatch(name):
@@ -138,17 +128,17 @@ class IterationManager:
                     f"{[*iterations] or 'none'}.",
                     hint=f"Name an iteration, or {BASE!r}.",
                 )
-            self._change({**iterations, name: IterationSpec(name, parent)})
+            change_iterations(self.project, {**iterations, name: IterationSpec(name, parent)})
         return self.show(name)
 
     def delete(self, iteration_id: str) -> None:
         """Remove a leaf that is neither champion nor challenger; its human journal stays."""
-        with self._changing(f"delete {iteration_id}"):
+        with changing(self.project, f"delete {iteration_id}"):
             self._check_deletable(iteration_id)
             iterations = read_iterations(self.project)
             del iterations[iteration_id]
             forget_outputs(self.project, iteration_id)
-            self._change(iterations)
+            change_iterations(self.project, iterations)
 
     def _check_deletable(self, iteration_id: str) -> None:
         from tsloop.tracking.promotions import current_challenger, current_champion
@@ -181,7 +171,7 @@ class IterationManager:
 
         Their outputs stay tracked (``archive/<it>.dvc``), and a git tag reproduces them.
         """
-        with self._changing("archive"):
+        with changing(self.project, "archive"):
             iterations = read_iterations(self.project)
             params = read_params(self.project)
             for name in self._old(iterations, params, keep):
@@ -190,7 +180,7 @@ class IterationManager:
                 variants = tuple(fit["variant"] for fit in fits)
                 iterations[name] = replace(iterations[name], archived=True, variants=variants)
             # Out of the graph first: no file may be an output of a stage and tracked as well.
-            self._change(iterations)
+            change_iterations(self.project, iterations)
             archived = [name for name, spec in iterations.items() if spec.archived]
             done = half_archived(self.project, archived)
             for name in done:
@@ -226,7 +216,7 @@ class IterationManager:
 
         settings = config or TrainConfig()
         self._open(iteration_id)
-        with self._changing(f"configure {iteration_id} for training"):
+        with changing(self.project, f"configure {iteration_id} for training"):
             self._check_trainable(iteration_id, settings)
             if settings.overrides:
                 configure(self.project, settings.overrides)
@@ -320,65 +310,11 @@ class IterationManager:
 
     def find_garbage(self, keep: int) -> Garbage:
         """What `collect_garbage` would delete, and why older iterations keep what they have."""
-        from tsloop.tracking.promotions import current_challenger, current_champion, ever_champion
-
-        root = self.project.root
-        protected = dict.fromkeys(ever_champion(root), "it was champion")
-        for key, why in (
-            (current_challenger(root), "it has the challenger"),
-            (current_champion(root), "it has the champion"),
-        ):
-            if key:
-                protected[key.partition("/")[0]] = why
-        return find_garbage(self.project, read_iterations(self.project), keep, protected)
+        return find_garbage(self.project, keep)
 
     def collect_garbage(self, keep: int, *, dry_run: bool = False) -> list[str]:
-        """Delete weights, predictions and datasets of archived iterations but the newest ``keep``.
-
-        ``keep`` counts all iterations, live ones too. Labels, snapshots and reports stay, and so
-        does every iteration that is live, that a live one builds on, that has the challenger or
-        was ever champion. Of the copies in ``registry/models``, old ones that nobody serves go
-        too. DVC's cache is left alone: see `collect_cache`.
-        """
-        from tsloop.tracking.promotions import collect_models
-
-        garbage = self.find_garbage(keep)
-        if not dry_run:
-            with self._changing("gc"):
-                garbage = self.find_garbage(keep)
-                for name, directories in garbage.doomed.items():
-                    forget_outputs(self.project, name, weights_only=True)
-                    for directory in directories:
-                        shutil.rmtree(directory)
-        copies = collect_models(self.project.root, keep, dry_run=dry_run)
-        return [*self._relative(garbage), *map(self.project.relative, copies)]
-
-    def collect_cache(self) -> None:
-        """Let DVC drop from its cache what no branch, experiment or present file refers to.
-
-        Refused while the change of `collect_garbage` is not committed: the last commit would
-        still refer to what is to go.
-        """
-        from tsloop.execution.guard import project_lock
-
-        what = ("dvc.lock", "archive")
-        done = subprocess.run(
-            ["git", "status", "--porcelain", "--", *what],
-            cwd=self.project.root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode or done.stdout.strip():
-            raise IterationError(
-                "dvc.lock or archive/ is not committed, so the cache is still referred to.",
-                hint="Commit, then run: tsloop gc --keep N --cache",
-            )
-        with project_lock(self.project.root, "dvc gc"):
-            self._dvc("gc", *CACHE_SCOPE, "--force")
-
-    def _relative(self, garbage: Garbage) -> list[str]:
-        return [self.project.relative(path) for path in garbage.directories]
+        """Delete weights, predictions and datasets of old iterations: `tsloop.loop.garbage`."""
+        return collect_garbage(self.project, keep, dry_run=dry_run)
 
     def repro(self, targets: Sequence[str] = ()) -> None:
         """`dvc repro` in the foreground, under the project lock."""
@@ -388,20 +324,7 @@ class IterationManager:
         from tsloop.execution.guard import project_lock
 
         with project_lock(self.project.root, " ".join(["dvc repro", *targets])):
-            self._dvc("repro", *targets)
-
-    def _dvc(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=self.project.root,
-            env=dvc_environment(),
-            check=False,
-        )
-        if done.returncode:
-            raise IterationError(
-                f"{' '.join(['dvc', *arguments])} ended with exit code {done.returncode}.",
-                hint="Its own message is above; after mending what it names, run it again.",
-            )
+            run_dvc(self.project.root, "repro", *targets)
 
     def _metrics(self, iteration_id: str) -> Metrics:
         path = self.project.root / "reports" / "metrics" / f"{iteration_id}.json"
@@ -466,38 +389,10 @@ class IterationManager:
                 f"{iteration_id} has no labels yet: data/labels/{iteration_id}.jsonl is missing.",
                 hint=f"Label its series first: tsloop labels template {iteration_id}",
             )
-        with self._changing(f"open {iteration_id}"):
+        with changing(self.project, f"open {iteration_id}"):
             configure(self.project)
-
-    @contextlib.contextmanager
-    def _changing(self, what: str) -> Iterator[None]:
-        """Nobody else runs or changes the project, and ``params.yaml`` is as ``conf/`` says."""
-        from tsloop.execution.dvc_lock import exclusive_project
-
-        with exclusive_project(self.project.root, what):
-            check_drift(self.project)
-            yield
-
-    def _change(self, iterations: dict[str, IterationSpec]) -> None:
-        before = read_iterations(self.project)
-        write_iterations(self.project, iterations)
-        try:
-            configure(self.project)
-        except BaseException:
-            write_iterations(self.project, before)
-            raise
 
     @staticmethod
     def _next_name(iterations: dict[str, IterationSpec]) -> str:
         numbers = [int(name[2:]) for name in iterations if _NAME.fullmatch(name)]
         return f"it{max(numbers, default=0) + 1:03d}"
-
-
-def dvc_environment() -> dict[str, str]:
-    """The environment for a DVC process: its stages must find this interpreter as ``python``."""
-    environment = dict(os.environ)
-    environment["PATH"] = os.pathsep.join(
-        [str(Path(sys.executable).parent), environment.get("PATH", "")]
-    )
-    environment.setdefault("PYTHONHASHSEED", "0")
-    return environment
