@@ -64,8 +64,9 @@ def build_dataset(
         _check_content(series_id, record.series_sha256, store)
     groups = {series_id: str(store.entries[series_id].group) for series_id in snapshot.records}
     split = split_records(snapshot.records, groups, snapshot.origin, config, seed)
-    kept, replay = _select(split, snapshot, config, iteration, seed)
-    rows = [_example_row(stretch, groups, snapshot, replay) for stretch in kept]
+    kept = _select(split, snapshot, config, iteration, seed)
+    learned = {i for i, o in snapshot.origin.items() if config.incremental and o != iteration}
+    rows = [_example_row(stretch, groups, snapshot, learned) for stretch in kept]
     training = [_example(row, store) for row in rows if row["split"] == "train"]
     windows, report = finetune_rows(training, config, label_set, seed)
     figures = _figures(rows, split, report)
@@ -146,14 +147,14 @@ def check_leaks(snapshot: Snapshot, store: SeriesLookup, gold: GoldSet) -> None:
 
 def _select(
     split: Split, snapshot: Snapshot, config: SplitConfig, iteration: str, seed: int
-) -> tuple[list[Stretch], set[str]]:
-    """The stretches to use, and the ids of the replayed series among the training ones.
+) -> list[Stretch]:
+    """The stretches to use.
 
     Incremental: this iteration's training labels and a share of the older ones, taken alike from
     series with and without anomalies. Validation always uses everything.
     """
     if not config.incremental:
-        return list(split.stretches), set()
+        return list(split.stretches)
     training = {s.record.series_id for s in split.stretches if s.split == "train"}
     old = sorted(i for i in training if snapshot.origin[i] != iteration)
     replay: set[str] = set()
@@ -162,12 +163,11 @@ def _select(
         layer.sort(key=lambda i: (seeded_unit(seed, "replay", iteration, i), i))
         replay.update(layer[: math.ceil(config.replay_share * len(layer))])
     dropped = set(old) - replay
-    kept = [s for s in split.stretches if s.split == "valid" or s.record.series_id not in dropped]
-    return kept, replay
+    return [s for s in split.stretches if s.split == "valid" or s.record.series_id not in dropped]
 
 
 def _example_row(
-    stretch: Stretch, groups: Mapping[str, str], snapshot: Snapshot, replay: set[str]
+    stretch: Stretch, groups: Mapping[str, str], snapshot: Snapshot, learned: set[str]
 ) -> dict[str, Any]:
     record = stretch.record
     return {
@@ -178,7 +178,7 @@ def _example_row(
         "stop": stretch.stop,
         "intervals": [interval.to_dict() for interval in stretch.intervals],
         "split": stretch.split,
-        "replay": stretch.split == "train" and record.series_id in replay,
+        "replay": record.series_id in learned,
         "weight": 1.0,
         "origin": snapshot.origin[record.series_id],
     }
@@ -225,6 +225,6 @@ def _figures(
         "train_events": events(side("train")),
         "valid_examples": len(side("valid")),
         "valid_events": events(side("valid")),
-        "replayed_examples": sum(row["replay"] for row in rows),
+        "replayed_examples": sum(row["replay"] for row in side("train")),
         "finetune_windows": report["windows"],
     }

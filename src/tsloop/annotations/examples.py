@@ -16,7 +16,7 @@ class Example:
 
     ``series`` holds only the rows of the stretch, and ``intervals`` count from its first row. No
     intervals means that a person looked and found nothing. ``split`` is ``train`` or ``valid``;
-    ``replay`` marks an example that an earlier iteration already learned from.
+    ``replay`` marks an example that an earlier iteration had already, on whichever side.
     """
 
     series: Series

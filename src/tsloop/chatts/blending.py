@@ -50,7 +50,7 @@ MIN_BLOCKS = 8
 PEAK_QUANTILE = 0.85
 QUIET_MODEL = -2.0
 QUIET_EVIDENCE = 0.0
-OFFSET = 0.4
+OFFSET = -0.2
 """Mixed log-odds of even odds: found on labelled development series, for use without labels."""
 
 GAP = 10

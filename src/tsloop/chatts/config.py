@@ -85,7 +85,7 @@ class FinetuneConfig:
     """Rank of the LoRA matrices."""
     alpha: float = 16.0
     """LoRA scale: the update is multiplied by alpha / rank."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 8e-4
     """Peak learning rate of the adapters and the head."""
     encoder_learning_rate: float = 2e-4
     """Peak learning rate of the patch encoder; 0 freezes it."""
@@ -95,13 +95,13 @@ class FinetuneConfig:
     """Optimiser steps of the final fit; each out-of-fold fit takes as many."""
     warmup: float = 0.1
     """Share of the steps with a rising learning rate; it falls as a cosine afterwards."""
-    batch_size: int = 12
+    batch_size: int = 24
     """Windows per step."""
     window: int = 512
     """Rows per training window (at most the model's window; a multiple of its patch)."""
-    event_share: float = 0.6
+    event_share: float = 0.4
     """Share of the labelled windows that are drawn around an event."""
-    synthetic_replay_share: float = 0.25
+    synthetic_replay_share: float = 0.33
     """Share of each batch that is synthetic, so that the base's knowledge is kept."""
     synthetic_series: int = 24
     """How many synthetic series the replay draws from."""
@@ -178,7 +178,7 @@ class ChattsConfig:
 
     refine_edges: bool = True
     """Move the edges of found intervals to where the values themselves deviate."""
-    rejected_above: float = 0.45
+    rejected_above: float = 0.6
     """Where the untuned model scores higher than this and the annotator saw nothing, the stretch
     counts in training like an event: labels teach what is normal. 1: no such stretches."""
 

@@ -43,12 +43,20 @@ class FinetuneData:
 
 @dataclass(frozen=True, eq=False)
 class FinetuneResult:
-    """The adapter, the mean loss of the last steps, the best validation loss (or None)."""
+    """The adapter, the steps that made it, and how it went.
+
+    ``loss`` is the mean of the last steps that were taken. ``valid_loss`` belongs to the weights
+    that are returned (None without validation examples), ``start_valid_loss`` to those before the
+    first step. ``kept_start``: no look at the validation examples was better than the start; then
+    ``steps`` is 0 and the adapter is the start's.
+    """
 
     adapter: Adapter
     steps: int
     loss: float
-    valid_loss: float | None
+    valid_loss: float | None = None
+    start_valid_loss: float | None = None
+    kept_start: bool = False
 
 
 @lru_cache(maxsize=4)
@@ -86,7 +94,8 @@ def finetune(
         run = _Run(trainable, data, config, seed)
         before = trainable.adapter()
         result = run.train(progress or _silent)
-        check_trained(result.adapter, before)
+        if not result.kept_start:
+            check_trained(result.adapter, before)
         return result
 
 
@@ -135,8 +144,8 @@ class _Run:
     def train(self, progress: Progress) -> FinetuneResult:
         config, module = self.config, self.trainable.module
         losses: list[float] = []
-        best, waited = float("inf"), 0
-        best_adapter: Adapter | None = None
+        start = best = self._measure() if self.valid else None
+        best_adapter, best_step, waited = self.trainable.adapter(), 0, 0
         module.train()
         for step in range(config.steps):
             factor = schedule(step, config.steps, config.warmup)
@@ -148,28 +157,19 @@ class _Run:
                 "loss": losses[-1],
                 "learning_rate": config.learning_rate * factor,
             }
-            if self.valid and (step + 1) % config.eval_every == 0:
-                now = self._measure()
-                figures["valid_loss"] = now
+            if best is not None and (step + 1) % config.eval_every == 0:
+                now = figures["valid_loss"] = self._measure()
                 waited += 1
                 if now < best:
                     best, best_adapter, waited = now, self.trainable.adapter(), 0
+                    best_step = step + 1
             progress(figures)
             if waited >= config.patience:
                 break
-        return self._result(losses, best, best_adapter)
-
-    def _result(
-        self, losses: list[float], best: float, best_adapter: Adapter | None
-    ) -> FinetuneResult:
-        """The best weights on the validation examples, else the last ones."""
-        last = self.trainable.adapter()
-        return FinetuneResult(
-            best_adapter or last,
-            len(losses),
-            float(np.mean(losses[-10:])),
-            best if best_adapter else None,
-        )
+        loss = float(np.mean(losses[-10:]))
+        if best is None:
+            return FinetuneResult(self.trainable.adapter(), len(losses), loss)
+        return FinetuneResult(best_adapter, best_step, loss, best, start, not best_step)
 
     def _step(self) -> float:
         module, config = self.trainable.module, self.config
@@ -184,9 +184,7 @@ class _Run:
         return float(loss.detach())
 
     def _measure(self) -> float:
-        """Mean loss over the fixed validation windows; infinite where there are none."""
-        if not self.valid:
-            return float("inf")
+        """Mean loss over the fixed validation windows."""
         module, config = self.trainable.module, self.config
         module.eval()
         total = 0.0

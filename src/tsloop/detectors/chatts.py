@@ -8,6 +8,7 @@ series that the model was trained on.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -111,36 +112,66 @@ class ChattsDetector(LocatingDetector):
     def _learn(
         self, examples: Sequence[Example], start: Adapter | None, seed: int, progress: Progress
     ) -> dict[str, float]:
-        held_out = self._out_of_fold(examples, seed)
-        truths = [example.intervals for example, _ in held_out]
-        neighbours = [series_channels(example.series).knn_z for example, _ in held_out]
+        figures = self._tune(examples, start, seed, progress)
+        prior = Blend(self.config.tuned_neighbours, self.config.tuned_spread)
+        if self.adapter is None:  # the base has seen none of them
+            held_out = [(e, self._analysed(e.series)[0]) for e in examples]
+            prior = self._prior
+        else:
+            held_out = self._out_of_fold(examples, seed)
         logits = [logit for _, logit in held_out]
+        neighbours = [series_channels(example.series).knn_z for example, _ in held_out]
         self.blend, out_of_fold_f1 = choose_blend(
             logits,
             neighbours,
-            truths,
+            [example.intervals for example, _ in held_out],
             self.config.neighbour_choices,
             self.config.spread_choices,
-            Blend(self.config.tuned_neighbours, self.config.tuned_spread),
+            prior,
         )
         scores = [mix(m, z, self.blend) for m, z in zip(logits, neighbours, strict=True)]
         rules = self.fit_rules([example for example, _ in held_out], scores)
+        figures |= {k: rules[k] for k in ("threshold_hi", "threshold_lo", "label_free")}
+        return figures | {"out_of_fold_f1": out_of_fold_f1}
+
+    def _tune(
+        self, examples: Sequence[Example], start: Adapter | None, seed: int, progress: Progress
+    ) -> dict[str, float]:
+        """Set the adapter: tuned on all examples for as long as it helped on new groups.
+
+        A first training leaves out the validation examples that no ancestor has learned from, and
+        counts its steps there. Where not even the first look was better than the start, the start
+        stays (``kept_parent`` is 1); else a second training learns from all, for so many steps.
+        """
+        settings = self.config.finetune
+        fresh = [e for e in examples if e.split == "valid" and not e.replay]
+        known = [e for e in examples if e.split != "valid" or e.replay]
+        figures: dict[str, float] = {}
+        steps = settings.steps
+        if fresh and known:
+            data = self._data(known, fresh)
+            trial = finetune(self.base, data, settings, start=start, seed=seed, progress=progress)
+            figures = {
+                "kept_parent": float(trial.kept_start),
+                "valid_loss": trial.valid_loss or 0.0,
+                "parent_valid_loss": trial.start_valid_loss or 0.0,
+            }
+            if trial.kept_start:
+                return figures | {"steps": 0.0, "loss": trial.loss}
+            steps = trial.steps
+        settings = dataclasses.replace(settings, steps=steps)
         result = finetune(
             self.base,
             self._data(examples),
-            self.config.finetune,
+            settings,
             start=start,
             seed=seed,
-            progress=progress,
+            progress=no_progress if figures else progress,
         )
         self._set_adapter(result.adapter)
-        figures = {"steps": float(result.steps), "loss": result.loss}
-        figures |= {k: rules[k] for k in ("threshold_hi", "threshold_lo", "label_free")}
-        if result.valid_loss is not None:
-            figures["valid_loss"] = result.valid_loss
-        return figures | {"out_of_fold_f1": out_of_fold_f1}
+        return figures | {"steps": float(result.steps), "loss": result.loss}
 
-    def _data(self, examples: Sequence[Example]) -> FinetuneData:
+    def _data(self, examples: Sequence[Example], valid: Sequence[Example] = ()) -> FinetuneData:
         def items(chosen: Sequence[Example]) -> list[Item]:
             labels = self.base.config.labels
             return [
@@ -148,11 +179,10 @@ class ChattsDetector(LocatingDetector):
                 for e in chosen
             ]
 
-        train = [e for e in examples if e.split != "valid"] or list(examples)
         return FinetuneData(
-            new=items([e for e in train if not e.replay]),
-            old=items([e for e in train if e.replay]),
-            valid=items([e for e in examples if e.split == "valid"]),
+            new=items([e for e in examples if not e.replay]),
+            old=items([e for e in examples if e.replay]),
+            valid=items(valid),
         )
 
     def _rejected(self, example: Example) -> tuple[Interval, ...]:

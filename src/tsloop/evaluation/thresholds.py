@@ -13,12 +13,11 @@ Rules, recorded in ``Decision.rule``
                        ones, then all parts choose together;
     ``label-free``     everything else.
 
-The best setting on a few labels is a matter of luck, so it is not taken. Every setting within
-``CAUTION / sqrt(events)`` of the best counts as equally good, and of those the one nearest to the
-label-free rule is chosen: few labels move the rule a little, many move it all the way. A setting
-that is not worth more than silence (objective 0) is never chosen. Against taking the best, measured
-on seven public collections with 2 to 40 labelled series and three kinds of scores, this raises the
-mean event-F1 by 0.01 to 0.05 and narrows its spread between draws, for about the same clicks.
+The best setting on a few labels is a matter of luck, so it is not taken. Every setting within the
+larger of ``EVENT_CAUTION / events`` and ``GROUP_CAUTION / groups`` of the best counts as equally
+good, and of those the one nearest to the label-free rule is chosen: few labels, or labels of few
+groups, move the rule a little, many move it all the way. A setting that is not worth more than
+silence (objective 0) is never chosen. What it is worth: docs/experiments.md.
 """
 
 from __future__ import annotations
@@ -48,8 +47,10 @@ OBJECTIVES = ("balanced", "clicks", "f1")
 MIN_GROUPS = 2
 """Fewer groups than this say nothing about a group that was not seen."""
 MIN_EVENTS = 5
-CAUTION = 0.5
-"""Settings within this, divided by the root of the number of events, count as equally good."""
+EVENT_CAUTION = 2.5
+GROUP_CAUTION = 0.5
+"""Settings within the larger of ``EVENT_CAUTION / events`` and ``GROUP_CAUTION / groups`` count as
+equally good."""
 
 LABEL_FREE_SIGMAS = 9.0
 """More cautious than six (score 0.5): fewer clicks and a better F1 on the public collections."""
@@ -110,16 +111,25 @@ def fit_decision(
     fallback = label_free_decision(scores)
     n_events = sum(len(truth) for truth in truths)
     if n_events >= MIN_EVENTS and len(set(groups)) >= MIN_GROUPS:
-        return replace(_choose(scores, truths, objective, n_grid), rule="labels:groups")
+        tolerance = _tolerance(n_events, len(set(groups)))
+        chosen = _choose(scores, truths, objective, n_grid, tolerance)
+        return replace(chosen, rule="labels:groups")
     earlier, later = _split_in_time(scores, truths)
     if not any(earlier[1]) or not any(later[1]):
         return fallback
-    trial = _choose(*earlier, objective, n_grid)
+    tolerance = _tolerance(n_events, len(set(groups)))
+    trial = _choose(*earlier, objective, n_grid, tolerance)
     pool = Pool.of(*later, max_gap=max(GAPS))
     tried = _objective(pool.counts([_setting(trial), _setting(fallback)]), pool.n_events, objective)
     if tried[0] < tried[1]:
         return fallback
-    return replace(_choose(scores, truths, objective, n_grid), rule="labels:time")
+    chosen = _choose(scores, truths, objective, n_grid, tolerance)
+    return replace(chosen, rule="labels:time")
+
+
+def _tolerance(n_events: int, n_groups: int) -> float:
+    """How much worse than the best a setting may look and still count as equally good."""
+    return max(EVENT_CAUTION / n_events, GROUP_CAUTION / n_groups)
 
 
 def _check(
@@ -184,6 +194,7 @@ def _choose(
     truths: Sequence[Sequence[Interval]],
     objective: str,
     n_grid: int,
+    tolerance: float,
 ) -> Decision:
     pool = Pool.of(scores, truths, max_gap=max(GAPS))
     prior = label_free_decision(scores)
@@ -198,7 +209,7 @@ def _choose(
     settings = [settings[i] for i in kept] + [(levels[-1], 1.0, 0, 1)]
     counts = np.concatenate((counts[kept], np.zeros((1, counts.shape[1]), dtype=np.int64)))
     worth = _objective(counts, pool.n_events, objective)
-    enough = worth.max() - CAUTION / np.sqrt(max(pool.n_events, 1))
+    enough = worth.max() - tolerance
     near = np.flatnonzero((worth >= enough) & (worth > 0.0))
     if not len(near):
         near = np.array([len(settings) - 1])
