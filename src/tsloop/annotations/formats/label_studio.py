@@ -1,0 +1,307 @@
+"""Label Studio, time series: tasks with predictions out, annotations in.
+
+A task carries its series inline, so it opens anywhere; ``label_config.xml`` is the labelling
+configuration that fits it. A region names samples by their stamps (both inclusive), a note of a
+region is its reason, and choices are statements on the whole series. A submitted annotation with no
+region says "no anomaly", a cancelled one says nothing. Proposals of a model go out as predictions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from tsloop.annotations.formats.attributes import attribute_id
+from tsloop.annotations.formats.base import (
+    Bases,
+    Failure,
+    ForeignLabel,
+    ForeignRecord,
+    Holds,
+    OutFile,
+    Reading,
+    ReadOptions,
+    Skipped,
+    Span,
+    WriteContext,
+)
+from tsloop.annotations.formats.source import Source
+from tsloop.annotations.formats.stamps import digits_needed, from_ns, record_time, to_ns
+from tsloop.annotations.formats.values import as_row, as_score, as_text, text_of
+from tsloop.annotations.record import DRAFT, AnnotationRecord
+from tsloop.errors import AnnotationError
+from tsloop.intervals import Basis, Status
+from tsloop.labels import Attribute, LabelSet
+
+__all__ = ["FORMAT", "LabelStudio", "label_config"]
+
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%L"
+_MS = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStudio:
+    """``tasks.json`` and ``label_config.xml``."""
+
+    name = "label_studio"
+    title = "Label Studio time series tasks"
+    holds = Holds(
+        none=True,
+        labels=True,
+        reasons=True,
+        scores=True,
+        bases=Bases.BY_RECORD,
+        overall=True,
+        resolution_ns=_MS,
+    )
+
+    def recognises(self, source: Source) -> bool:
+        """Tasks: objects with ``data`` and annotations, completions or predictions."""
+        tasks = _tasks(source)
+        return bool(tasks) and all(
+            isinstance(task, dict) and "data" in task and _KEYS & set(task) for task in tasks
+        )
+
+    def read(self, source: Source, options: ReadOptions) -> Reading:
+        """One record per submitted annotation, or per prediction where nobody annotated."""
+        records: list[ForeignRecord] = []
+        failures: list[Failure] = []
+        skipped: list[Skipped] = []
+        for number, task in enumerate(_tasks(source), start=1):
+            place = source.place(number, "task")
+            for kind, index, item in _results(task):
+                where = place if index == 1 else f"{place}, {kind} {index}"
+                try:
+                    if item.get("was_cancelled"):
+                        skipped.append(Skipped(where, "a cancelled annotation"))
+                        continue
+                    records.append(_record(task, item, kind, where, options))
+                except AnnotationError as error:
+                    failures.append(Failure(where, str(error)))
+            if not any(True for _ in _results(task)):
+                skipped.append(Skipped(place, "nobody annotated it"))
+        return Reading(self.name, tuple(records), tuple(failures), tuple(skipped), source.repairs)
+
+    def write(
+        self, records: Sequence[AnnotationRecord], context: WriteContext
+    ) -> Iterator[OutFile]:
+        """All tasks in one file, and the configuration of the project."""
+        tasks = [_task(record, context) for record in records]
+        text = json.dumps(tasks, ensure_ascii=False, indent=1, allow_nan=False)
+        yield "tasks.json", text.encode() + b"\n"
+        yield "label_config.xml", label_config(context.label_set, context.language).encode()
+
+
+FORMAT = LabelStudio()
+
+_KEYS = {"annotations", "completions", "predictions"}
+
+
+def label_config(label_set: LabelSet, language: str) -> str:
+    """The labelling configuration: one label per kind of anomaly, one choice per attribute."""
+    labels = "\n".join(
+        f"    <Label value={quoteattr(text_of(label, label_set, language))} "
+        f"background={quoteattr(label.color)}/>"
+        for label in label_set.labels
+    )
+    choices = "\n".join(
+        f"  <Header value={quoteattr(a.zh if language == 'zh' else a.en)}/>\n"
+        f'  <Choices name={quoteattr(a.id)} toName="ts" choice="single" showInline="true">\n'
+        + "\n".join(f"    <Choice value={quoteattr(v)}/>" for v in _choice_texts(a, language))
+        + "\n  </Choices>"
+        for a in label_set.attributes
+    )
+    return f"""<View>
+  <TimeSeriesLabels name="label" toName="ts">
+{labels}
+  </TimeSeriesLabels>
+  <TimeSeries name="ts" valueType="json" value="$ts" timeColumn="time"
+              timeFormat="{_TIME_FORMAT}" timeDisplayFormat="%Y-%m-%d %H:%M:%S">
+    <Channel column="value" legend="value"/>
+  </TimeSeries>
+{choices}
+</View>
+"""
+
+
+def _choice_texts(attribute: Attribute, language: str) -> list[str]:
+    """A text for each value; the id where two values share one."""
+    texts = [value.zh if language == "zh" else value.en for value in attribute.values]
+    return [
+        text if texts.count(text) == 1 else value.id
+        for text, value in zip(texts, attribute.values, strict=True)
+    ]
+
+
+def _tasks(source: Source) -> list[Any]:
+    data = source.json
+    if isinstance(data, dict):
+        return [data] if "data" in data else []
+    return data if isinstance(data, list) else []
+
+
+def _results(task: Mapping[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Annotations; predictions where there is none. A prediction is never a judgement."""
+    for kind in ("annotations", "completions", "predictions"):
+        items = task.get(kind)
+        found = [item for item in items if isinstance(item, dict)] if items else []
+        if found:
+            yield from ((kind.removesuffix("s"), n, item) for n, item in enumerate(found, start=1))
+            return
+
+
+def _record(
+    task: Mapping[str, Any],
+    item: Mapping[str, Any],
+    kind: str,
+    place: str,
+    options: ReadOptions,
+) -> ForeignRecord:
+    data = task["data"] if isinstance(task["data"], dict) else {"csv": task["data"]}
+    zone = "UTC" if isinstance(data.get("series_id"), str) else options.zone
+    result = item.get("result")
+    if not isinstance(result, list):
+        raise AnnotationError("The annotation has no result.")
+    spans: list[Span] = []
+    overall: dict[str, ForeignLabel] = {}
+    repairs: set[str] = set()
+    other: set[str] = set()
+    for region in result:
+        what = region.get("type") if isinstance(region, dict) else None
+        if what == "timeserieslabels":
+            spans += _spans(region, zone, kind == "prediction", repairs)
+        elif what == "choices":
+            for text in region["value"].get("choices", []):
+                overall[attribute_id(str(region.get("from_name")))] = ForeignLabel("", str(text))
+        else:
+            other.add(str(what))
+    if other:
+        repairs.add(f"results of other kinds left out: {', '.join(sorted(other))}")
+    n_rows = data.get("n_rows")
+    return ForeignRecord(
+        place,
+        _series_name(data),
+        Status.OK if spans else Status.NONE,
+        tuple(spans),
+        overall=overall,
+        label_set=as_text(data.get("label_set")),
+        n_rows=n_rows if isinstance(n_rows, int) else None,
+        author=_author(item),
+        time=record_time(item.get("created_at"), options.zone),
+        draft=kind == "prediction",
+        repairs=tuple(sorted(repairs)),
+    )
+
+
+def _spans(region: Mapping[str, Any], zone: str, model: bool, repairs: set[str]) -> Iterator[Span]:
+    value = region.get("value")
+    labels = value.get("timeserieslabels") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(labels, list):
+        raise AnnotationError(f"The region {region.get('id')!r} has no value.")
+    notes = (region.get("meta") or {}).get("text")
+    reason = as_text(notes[0] if isinstance(notes, list) and notes else notes)
+    score = as_score(region.get("score"))
+    place = _place(value.get("start"), value.get("end"), zone, repairs)
+    for text in labels or [""]:
+        yield replace(
+            place, label=ForeignLabel("", as_text(text)), reason=reason, score=score, model=model
+        )
+
+
+def _place(start: Any, end: Any, zone: str, repairs: set[str]) -> Span:
+    """Times where the edges are stamps, rows where they are numbers."""
+    if isinstance(start, str) and isinstance(end, str) and "-" in start:
+        return Span(ForeignLabel(), t_start=to_ns(start, zone), t_end=to_ns(end, zone))
+    first, last = as_row(start, repairs), as_row(end, repairs)
+    if not 0 <= first <= last:
+        raise AnnotationError(f"The region [{first}, {last}] has no rows.")
+    return Span(ForeignLabel(), first, last)
+
+
+def _series_name(data: Mapping[str, Any]) -> str:
+    for key in ("series_id", "csv", "ts", "timeseries", "file"):
+        if text := as_text(data.get(key)):
+            return text.partition("?")[0]
+    return next((text.partition("?")[0] for text in map(as_text, data.values()) if text), "")
+
+
+def _author(item: Mapping[str, Any]) -> str:
+    who = item.get("completed_by")
+    if isinstance(who, dict):
+        return as_text(who.get("email")) or str(who.get("id", ""))
+    return "" if who is None else str(who)
+
+
+def _task(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
+    series = context.store[record.series_id]
+    stamps = series.timestamps.tolist()
+    if digits_needed(stamps) > 3:
+        raise AnnotationError(
+            f"Series {record.series_id!r} has times finer than a millisecond, which a browser "
+            "cannot tell apart.",
+            hint="Export in another format.",
+        )
+    model = DRAFT in record.extra or _all_proposed(record)
+    values = [None if np.isnan(value) else float(value) for value in series.values]
+    result = [*_regions(record, context, stamps), *_choices(record, context)]
+    item: dict[str, Any] = {"model_version": "tsloop", "result": result} if model else {}
+    scores = [i.score for i in record.intervals if i.score is not None]
+    item |= {"score": max(scores)} if model and scores else {}
+    return {
+        "data": {
+            "ts": {"time": [from_ns(stamp, 3, " ", "") for stamp in stamps], "value": values},
+            "series_id": record.series_id,
+            "series_sha256": record.series_sha256,
+            "n_rows": record.n_rows,
+            "label_set": record.label_set,
+        },
+        "annotations": [] if model else [{"result": result, "was_cancelled": False}],
+        "predictions": [item] if model else [],
+    }
+
+
+def _all_proposed(record: AnnotationRecord) -> bool:
+    return bool(record.intervals) and all(i.basis is Basis.MODEL for i in record.intervals)
+
+
+def _regions(
+    record: AnnotationRecord, context: WriteContext, stamps: list[int]
+) -> Iterator[dict[str, Any]]:
+    label_set = context.label_set
+    for number, interval in enumerate(record.intervals, start=1):
+        start, end = (from_ns(stamps[r], 3, " ", "") for r in (interval.start, interval.end))
+        text = text_of(label_set[interval.label], label_set, context.language)
+        region: dict[str, Any] = {
+            "id": f"r{number}",
+            "from_name": "label",
+            "to_name": "ts",
+            "type": "timeserieslabels",
+            "value": {
+                "start": start,
+                "end": end,
+                "instant": len(interval) == 1,
+                "timeserieslabels": [text],
+            },
+        }
+        region |= {"score": interval.score} if interval.score is not None else {}
+        region |= {"meta": {"text": [interval.reason]}} if interval.reason else {}
+        yield region
+
+
+def _choices(record: AnnotationRecord, context: WriteContext) -> Iterator[dict[str, Any]]:
+    for attribute in context.label_set.attributes:
+        texts = _choice_texts(attribute, context.language)
+        ids = [value.id for value in attribute.values]
+        if (chosen := record.overall.get(attribute.id)) in ids:
+            yield {
+                "id": f"c-{attribute.id}",
+                "from_name": attribute.id,
+                "to_name": "ts",
+                "type": "choices",
+                "value": {"choices": [texts[ids.index(chosen)]]},
+            }
