@@ -111,7 +111,7 @@ def round_trip(
     window: int = 25,
 ) -> tuple[list[Bound], Reading]:
     """Write records, read every file that the format recognises, and bind what was found."""
-    context = WriteContext(store, LABELS, language, window)
+    context = WriteContext(store, LABELS, language, window, (90, 30))
     files = list(export_records(target, records, context).files)
     for name, data in files:
         path = directory / name

@@ -201,12 +201,17 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class WriteContext:
-    """What a writer may need: series, the label set, the language of texts, rows per window."""
+    """What a writer may need: series, the label set, the language of texts.
+
+    ``window`` is the number of rows that a language model is shown at once, ``picture`` the width
+    and height in pixels of what a vision model is shown.
+    """
 
     store: SeriesLookup
     label_set: LabelSet
     language: str = "zh"
     window: int = 1024
+    picture: tuple[int, int] = (2000, 400)
 
 
 class Format(Protocol):

@@ -35,7 +35,7 @@ from tsloop.series.thumbnails import draw_thumbnail
 
 __all__ = ["FORMAT", "RENDERER", "QwenConversations"]
 
-RENDERER = "tsloop.line/1 2000x400"
+RENDERER = "tsloop.line/1"
 """How the pictures are drawn; it stands in every row, for a model must be asked with the same."""
 
 _PICTURES = (".jpg", ".jpeg", ".png")
@@ -93,7 +93,7 @@ class QwenConversations:
                     f"Series {record.series_id!r} has no value, so there is no picture of it."
                 )
             image = f"images/{names(record.series_id, '.png')}"
-            yield image, draw_thumbnail(values, 2000, 400)
+            yield image, draw_thumbnail(values, *context.picture, opaque=True)
             rows.append(_row(record, image, context))
         yield "conversations.json", _dump(rows)
         yield "dataset_info.json", _dump(_REGISTRY)
@@ -188,7 +188,7 @@ def _row(record: AnnotationRecord, image: str, context: WriteContext) -> dict[st
         "label_set": record.label_set,
         "n_rows": record.n_rows,
         "overall_attribute": dict(record.overall),
-        "renderer": RENDERER,
+        "renderer": "{} {}x{}".format(RENDERER, *context.picture),
     }
 
 

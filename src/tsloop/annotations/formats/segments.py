@@ -106,7 +106,7 @@ class MetricsFile:
 
     def recognises(self, source: Source) -> bool:
         """An object with a summary that names its index space."""
-        return "index_space" in read_metrics(source.json)
+        return bool(read_metrics(source.json).get("index_space"))
 
     def read(self, source: Source, options: ReadOptions) -> Reading:
         """The record of the segments file beside it; without one nothing but a count is known."""

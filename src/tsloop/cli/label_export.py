@@ -1,0 +1,133 @@
+"""``tsloop labels export``: labels or detections in a format of another tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tsloop.cli.label_context import LabelContext, context_here
+
+if TYPE_CHECKING:
+    from tsloop.annotations.formats.exporting import Export
+    from tsloop.annotations.record import AnnotationRecord
+
+__all__ = ["export_labels"]
+
+
+def export_labels(
+    format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="See docs/formats.md.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the files.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Labels of an iteration (it001), gold, or a journal file; see the next."
+        ),
+    ] = "",
+    predictions: Annotated[
+        str, typer.Option(help="Detections of a model instead: ITERATION/VARIANT, as it001/knn.")
+    ] = "",
+    language: Annotated[str, typer.Option(help="Language of label texts: zh or en.")] = "zh",
+    window: Annotated[int, typer.Option(help="Rows a language model is shown at once.")] = 1024,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Write although labels would change.")
+    ] = False,
+) -> None:
+    """Write labels or detections for another tool; says what its format cannot hold.
+
+    Where intervals, labels, "no anomaly" or attributes would be lost nothing is written, unless
+    that is accepted. Files that are there already are never overwritten.
+    """
+    from tsloop.annotations.formats.base import WriteContext
+    from tsloop.annotations.formats.exporting import export_records
+    from tsloop.annotations.formats.registry import get_format
+    from tsloop.errors import AnnotationError
+    from tsloop.names import counted
+
+    target = get_format(format_name)
+    if bool(source) == bool(predictions):
+        raise AnnotationError(
+            "Say what to export.", hint="--from it001, or --predictions it001/knn"
+        )
+    if language not in ("zh", "en"):
+        raise AnnotationError(f"--language is {language!r}; choose zh or en.")
+    if not 64 <= window <= 1 << 20:
+        raise AnnotationError(f"--window is {window}; a window has 64 rows or more.")
+    context = context_here(needs_project=True)
+    records, failed = _records(context, source, predictions)
+    if context.store is None or not records:
+        raise AnnotationError(f"There is nothing to export from {source or predictions}.")
+    how = WriteContext(context.store, context.label_set, language, window)
+    export = export_records(target, records, how)
+    _say_losses(export, target.name)
+    if any(loss.substance for loss in export.losses) and not accept_loss:
+        raise AnnotationError(
+            f"{target.name} cannot hold all of it, so nothing was written.",
+            hint="Choose another format (docs/formats.md), or accept it: --accept-loss",
+        )
+    n_files = _write(export, out)
+    typer.echo(
+        f"{counted(export.n_records, 'record')} as {target.title} in {out}/ "
+        f"({counted(n_files, 'file')})."
+    )
+    if failed:
+        typer.echo(
+            f"{counted(len(failed), 'series', 'series')} without a result not exported, as "
+            f"{failed[0]}.",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _records(
+    context: LabelContext, source: str, predictions: str
+) -> tuple[list[AnnotationRecord], list[str]]:
+    """Records in rows of the stored series; series whose detection failed, with the reason."""
+    from tsloop.annotations.fitting import fit_record, stored_series
+    from tsloop.annotations.journal import latest, read_journal
+    from tsloop.api import AnnotationAdapter
+    from tsloop.loop.detection_records import detection_records
+
+    project, store = context.project, context.store
+    if project is None or store is None:
+        return [], []
+    if predictions:
+        return detection_records(project, predictions, store, context.label_set)
+    if Path(source).is_file():
+        records = list(latest(read_journal(Path(source))).values())
+    else:
+        records = AnnotationAdapter(project).export_records(source)
+    fitted = [fit_record(r, stored_series(r, store), context.label_set) for r in records]
+    merged = sum(len(item.merged) for item in fitted)
+    if merged:
+        typer.echo(f"{merged} intervals stand for several overlapping ones of one label.")
+    return [item.record for item in fitted], []
+
+
+def _say_losses(export: Export, name: str) -> None:
+    for loss in export.losses:
+        kind = "lost" if loss.substance else "left out"
+        typer.echo(f"  {kind}: {loss}", err=loss.substance)
+    if export.left_out:
+        typer.echo(
+            f'  {name} cannot say "no anomaly": {len(export.left_out)} series left out, as '
+            f"{export.left_out[0]}",
+            err=True,
+        )
+
+
+def _write(export: Export, out: Path) -> int:
+    from tsloop.errors import AnnotationError
+    from tsloop.files import write_bytes_atomic
+
+    count = 0
+    for name, data in export.files:
+        path = out / name
+        if path.exists() and path.read_bytes() != data:
+            raise AnnotationError(
+                f"{path} is there already, with other content.", hint="Choose an empty folder."
+            )
+        write_bytes_atomic(path, data)
+        count += 1
+    return count
