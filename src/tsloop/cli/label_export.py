@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tsloop.annotations.formats.exporting import Export
     from tsloop.annotations.record import AnnotationRecord
 
-__all__ = ["export_labels"]
+__all__ = ["export_labels", "list_formats"]
 
 
 def export_labels(
@@ -78,6 +78,16 @@ def export_labels(
             err=True,
         )
         raise typer.Exit(1)
+
+
+def list_formats() -> None:
+    """List the formats of other tools, and what each of them cannot hold."""
+    from tsloop.annotations.formats.losses import what_is_lost
+    from tsloop.annotations.formats.registry import all_formats
+
+    for item in all_formats():
+        typer.echo(f"{item.name}: {item.title}")
+        typer.echo(f"  cannot hold {', '.join(what_is_lost(item.holds))}")
 
 
 def _records(

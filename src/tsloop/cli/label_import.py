@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tsloop.cli.label_context import LabelContext, context_here
+from tsloop.cli.label_import_report import (
+    say_failures,
+    say_file,
+    say_labels,
+    say_notes,
+    say_plan,
+    say_total,
+)
 
 if TYPE_CHECKING:
-    from tsloop.annotations.formats.base import Failure, ForeignRecord, Reading
+    from tsloop.annotations.formats.base import ForeignRecord, Reading
     from tsloop.annotations.formats.binding import Binder, Bound
     from tsloop.annotations.formats.importing import FileReading
     from tsloop.annotations.formats.mapping import Survey
@@ -21,8 +28,6 @@ if TYPE_CHECKING:
     from tsloop.project import Project
 
 __all__ = ["import_labels"]
-
-_SHOWN = 8
 
 
 def import_labels(
@@ -88,13 +93,13 @@ def import_labels(
     options = ReadOptions(zone, empty == "none", index_space)
     files = list(read_files(paths, format_name, options))
     for file in files:
-        _say_file(file)
+        say_file(file)
     mapped = Mapped.load(mapping, context.label_set) if mapping else Mapped()
     readings = [file.reading for file in files if file.reading is not None]
     records = [record for reading in readings for record in reading.records]
-    _say_total(files)
+    say_total(files)
     found = survey(records, context.label_set, mapped)
-    _say_labels(found, context.label_set.ref)
+    say_labels(found, context.label_set.ref)
     unread = _unread(files, paths)
     if context.store is None:
         typer.echo("No project with series here, so series and rows were not looked up.")
@@ -105,7 +110,7 @@ def import_labels(
         return
     if found.open_labels and not dry_run and into:
         raise AnnotationError(
-            f"{len(found.open_labels)} labels are open, so nothing was written.",
+            f"Nothing was written: open labels are {', '.join(map(str, found.open_labels[:5]))}.",
             hint="Write what they mean: tsloop labels import FILE --write-mapping NEW.json, edit "
             "it, then --mapping NEW.json",
         )
@@ -141,12 +146,12 @@ class _Import:
         from tsloop.names import counted
 
         binding = bind_all(readings, binder)
-        _say_failures(binding.failures, binding.hints)
+        say_failures(binding.failures, binding.hints)
         judged = [item for item in binding.bound if not item.proposed]
         proposed = [item for item in binding.bound if item.proposed]
         doubtful = [item for item in judged if item.doubts]
         ready = judged if self.accept_doubtful else [i for i in judged if not i.doubts]
-        _say_notes(binding.bound)
+        say_notes(binding.bound)
         if doubtful and not self.accept_doubtful:
             typer.echo(
                 f"{counted(len(doubtful), 'record')} with doubts not taken: look at them, then "
@@ -173,7 +178,7 @@ class _Import:
         names = list(read_iterations(project))
         records = [item.record for item in ready]
         plan = plan_import(project, self.into, records, names, revise=self.revise)
-        _say_plan(plan)
+        say_plan(plan)
         blocked = bool(failures or plan.conflicts) and not self.skip_failed
         what = f"{counted(len(plan.add), 'record')} with {counted(_n_of(plan), 'interval')}"
         if self.dry_run or blocked or not plan.add:
@@ -252,80 +257,8 @@ def _write_mapping(
         "series null are open."
     )
     if guessed:
-        typer.echo(f"{counted(guessed, 'series name')} were matched by likeness: check them.")
+        typer.echo(f"Matched by likeness: {counted(guessed, 'series name')}. Check them.")
     typer.echo(f"Edit it, then import with --mapping {path}")
-
-
-def _say_file(file: FileReading) -> None:
-    typer.echo(f"{file.path}: {file.account}")
-    for repair, count in file.repairs.most_common(_SHOWN):
-        typer.echo(f"  mended or noted: {repair} ({count})")
-    for doubt, count in file.doubts.most_common(_SHOWN):
-        typer.echo(f"  doubtful: {doubt} ({count})")
-    for failure in (file.reading.failures if file.reading else ())[:_SHOWN]:
-        typer.echo(f"  unreadable: {failure.place}: {failure.reason}", err=True)
-    for skip in (file.reading.skipped if file.reading else ())[:_SHOWN]:
-        typer.echo(f"  set aside: {skip.place}: {skip.reason}")
-
-
-def _say_total(files: Sequence[FileReading]) -> None:
-    from tsloop.names import counted
-
-    readings = [file.reading for file in files if file.reading is not None]
-    if len(readings) > 1:
-        records = sum(len(reading.records) for reading in readings)
-        intervals = sum(reading.n_intervals for reading in readings)
-        said = f"{counted(records, 'record')}, {counted(intervals, 'interval')}"
-        typer.echo(f"Together: {said} in {counted(len(readings), 'file')}.")
-
-
-def _say_labels(found: Survey, ref: str) -> None:
-    from tsloop.annotations.formats.mapping import How
-
-    odd = [(label, f, n) for label, (f, n) in found.labels.items() if f.how is not How.SAME]
-    if odd:
-        typer.echo(f"Labels that are not those of {ref} by id:")
-    for label, how, count in odd:
-        leads = f"→ {how.to} ({how.how})" if how.to else f"OPEN ({how.how})"
-        typer.echo(f"  {label}: {count} intervals {leads}")
-    for (attribute, value), (to, count) in found.overall.items():
-        if to is None:
-            typer.echo(f"  {attribute} = {value}: {count} records; no value of {ref}, kept aside")
-
-
-def _say_failures(failures: Sequence[Failure], hints: Counter[str]) -> None:
-    from tsloop.names import counted
-
-    if not failures:
-        return
-    typer.echo(f"{counted(len(failures), 'record')} cannot be imported:", err=True)
-    for failure in failures[:_SHOWN]:
-        typer.echo(f"  {failure.reason}", err=True)
-    if len(failures) > _SHOWN:
-        typer.echo(f"  … and {len(failures) - _SHOWN} more", err=True)
-    for hint, _ in hints.most_common(3):
-        typer.echo(f"  {hint}", err=True)
-
-
-def _say_notes(bound: Iterable[Bound]) -> None:
-    notes: Counter[str] = Counter(
-        note for item in bound for note in set(item.notes) if note.startswith("a time moved")
-    )
-    for note, count in notes.most_common(_SHOWN):
-        typer.echo(f"  {note} ({count})")
-
-
-def _say_plan(plan: Plan) -> None:
-    from tsloop.names import counted
-
-    if plan.same:
-        typer.echo(f"{counted(len(plan.same), 'record')} are there already.")
-    if plan.revised:
-        typer.echo(f"{counted(len(plan.revised), 'record')} become a later revision.")
-    for conflict in plan.conflicts[:_SHOWN]:
-        typer.echo(f"  conflict: {conflict.record.series_id}: {conflict.reason}", err=True)
-    if len(plan.conflicts) > _SHOWN:
-        typer.echo(f"  … and {len(plan.conflicts) - _SHOWN} more conflicts", err=True)
 
 
 def _unread(files: Sequence[FileReading], named: Sequence[Path]) -> int:

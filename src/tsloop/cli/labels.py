@@ -16,6 +16,7 @@ gold = typer.Typer(help="Gold: labels that are only ever scored against.", no_ar
 app.add_typer(gold, name="gold")
 app.command("import")(label_import.import_labels)
 app.command("export")(label_export.export_labels)
+app.command("formats")(label_export.list_formats)
 app.command("set")(label_sets.label_set)
 
 

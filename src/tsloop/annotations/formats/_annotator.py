@@ -18,7 +18,7 @@ from tsloop.annotations.formats.base import (
 from tsloop.annotations.formats.binding import said_by_file
 from tsloop.annotations.formats.source import Source
 from tsloop.annotations.formats.stamps import record_time
-from tsloop.annotations.formats.values import as_text
+from tsloop.annotations.formats.values import as_text, plain
 from tsloop.annotations.record import DRAFT, AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Status
@@ -148,7 +148,8 @@ def _record(
     stamp = document.get("export_time") or document.get("last_updated")
     time = record_time(stamp, options.zone)
     n_rows = document.get("n_rows")
-    fields = {key: value for key, value in document.items() if key not in _HEAD} | content.fields
+    rest = {key: value for key, value in document.items() if key not in _HEAD}
+    fields = plain(rest | content.fields)
     if stamp and not time:
         fields["export_time" if "export_time" in document else "last_updated"] = stamp
     return ForeignRecord(

@@ -152,7 +152,8 @@ class Binder:
             t_start=int(series.timestamps[start]),
             t_end=int(series.timestamps[end]),
         )
-        if found.how in (How.SAME, How.TEXT):
+        ours = self.label_set[found.to]
+        if found.how in (How.SAME, How.TEXT) or span.label.text in (ours.zh, ours.en):
             return interval, {}
         return interval, {"start": start, "end": end, **as_dict(span.label)}
 

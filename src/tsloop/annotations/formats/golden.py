@@ -29,7 +29,7 @@ from tsloop.annotations.formats.binding import said_by_file
 from tsloop.annotations.formats.naming import FileNames
 from tsloop.annotations.formats.source import Source
 from tsloop.annotations.formats.stamps import digits_needed, from_ns
-from tsloop.annotations.formats.values import as_row, as_score, as_text
+from tsloop.annotations.formats.values import as_row, as_score, as_text, plain
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Status
@@ -104,7 +104,7 @@ def _record(source: Source) -> ForeignRecord:
         label_set=as_text(data.get("label_set")),
         author=", ".join(map(str, authors)) if isinstance(authors, list) else "",
         repairs=tuple(sorted(repairs)),
-        fields={key: value for key, value in data.items() if key not in _KNOWN},
+        fields=plain({key: value for key, value in data.items() if key not in _KNOWN}),
     )
 
 

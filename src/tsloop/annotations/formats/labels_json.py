@@ -27,19 +27,21 @@ _GREY = "#888888"
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One difference of two label sets: a label (or ``attribute/value``) that one lacks, or whose
-    text is another one."""
+    """One difference of two label sets: a label (or ``attribute/value``) with the text that it has
+    in ours and in theirs, empty where that set lacks it; ``same_as`` is our id of that text."""
 
     id: str
     ours: str
     theirs: str
+    same_as: str = ""
 
     def __str__(self) -> str:
-        if not self.ours:
-            return f"{self.id}: {self.theirs} is new"
-        if not self.theirs:
-            return f"{self.id}: {self.ours} is missing"
-        return f"{self.id}: {self.ours} there, {self.theirs} here"
+        if self.ours and self.theirs:
+            return f"{self.id}: means {self.ours!r} here, but {self.theirs!r} there"
+        if self.ours:
+            return f"{self.id}: {self.ours!r} is not there"
+        same = f", which is called {self.same_as} here" if self.same_as else ""
+        return f"{self.id}: {self.theirs!r} is not here{same}"
 
 
 def is_labels_json(data: Any) -> bool:
@@ -73,7 +75,7 @@ def read_labels_json(source: Source, set_id: str, version: int) -> tuple[LabelSe
         found = {GENERAL: builtin_label_set()[GENERAL], **found}
     attributes: dict[str, list[Label]] = {}
     for group, item in _labels(data.get("overall_attribute") or {}):
-        attributes.setdefault(group, []).append(_label(item, group))
+        attributes.setdefault(group, []).append(_label(item, "general"))
     return (
         LabelSet(
             set_id,
@@ -89,7 +91,13 @@ def differences(ours: LabelSet, theirs: LabelSet) -> list[Drift]:
     """Where the two sets do not say the same: drifted texts first, then new and missing ids."""
     a, b = _texts(ours), _texts(theirs)
     drifted = [Drift(i, a[i][0], b[i][0]) for i in a if i in b and not set(a[i]) & set(b[i])]
-    new = [Drift(i, "", b[i][0]) for i in b if i not in a]
+    # Texts of values mean something only within their attribute.
+    named = {(i.rpartition("/")[0], text): i for i, texts in a.items() for text in texts}
+    new = [
+        Drift(i, "", b[i][0], named.get((i.rpartition("/")[0], b[i][0]), ""))
+        for i in b
+        if i not in a
+    ]
     return drifted + new + [Drift(i, a[i][0], "") for i in a if i not in b]
 
 

@@ -13,7 +13,7 @@ from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis, Interval, Status
 from tsloop.labels import LabelSet
 
-__all__ = ["GENERAL", "Loss", "check_writable", "held_part", "losses_of"]
+__all__ = ["GENERAL", "Loss", "check_writable", "held_part", "losses_of", "what_is_lost"]
 
 GENERAL = "anomaly"
 """The label of an interval whose kind nobody said."""
@@ -74,6 +74,36 @@ def losses_of(records: Iterable[AnnotationRecord], holds: Holds, label_set: Labe
                 examples.setdefault(part, record.series_id)
     ordered = sorted(counts, key=lambda part: (part not in _SUBSTANCE, part))
     return [Loss(part, counts[part], examples[part], part in _SUBSTANCE) for part in ordered]
+
+
+def what_is_lost(holds: Holds) -> list[str]:
+    """What a format cannot hold, in words: for people who choose one, and for the docs."""
+    bases = {
+        Bases.IMPORTED: "that an interval is a model's proposal",
+        Bases.MODEL: "that somebody judged it",
+        Bases.BY_RECORD: "proposals beside judgements in one record",
+        Bases.BY_INTERVAL: "",
+    }
+    join = {
+        Join.NOTHING: "",
+        Join.OVERLAPPING: "overlaps within a label (joined)",
+        Join.TOUCHING: "overlaps and touching intervals within a label (joined)",
+    }
+    fine = {0: "", 1: "", 1000: "times below 1 µs (refused)", 10**6: "times below 1 ms (refused)"}
+    said = [
+        "" if holds.none else '"no anomaly"',
+        "" if holds.labels else "labels",
+        join[holds.join],
+        "" if holds.mixed_overlaps else "overlaps of two labels (refused)",
+        "" if holds.overall else "attributes",
+        bases[holds.bases],
+        fine[holds.resolution_ns],
+        "" if holds.scores else "scores",
+        "" if holds.reasons else "reasons",
+        "" if holds.author else "author",
+        "" if holds.time else "time",
+    ]
+    return [part for part in said if part]
 
 
 def check_writable(records: Sequence[AnnotationRecord], holds: Holds, name: str) -> None:

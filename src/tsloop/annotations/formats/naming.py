@@ -22,6 +22,8 @@ from tsloop.series.tables import file_stem
 __all__ = ["FileNames", "candidates", "find_by_values", "find_series"]
 
 _SUFFIXES = (".json", ".csv", ".jpg", ".jpeg", ".png", ".parquet", ".gz", ".xlsx")
+_SEPARATORS = "_-./ "
+_LEAST_SHARED = 5
 _UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 
 
@@ -49,14 +51,30 @@ def find_series(name: str, ids: Iterable[str], table: Mapping[str, str | None]) 
 
 
 def candidates(name: str, ids: Iterable[str]) -> list[str]:
-    """Series that a name may mean, best first: those whose own name ends it, else similar ones."""
+    """Series that a name may mean: those that share the longest end with it, else similar ones.
+
+    An end counts from a separator on in both names, so ``x_FI_101.PV`` is like ``plant_FI_101.PV``
+    and not like ``TI_101.PV``.
+    """
     stem = min(_bare(name), key=len).casefold()
-    by_name = {series_id: PurePosixPath(series_id).name.casefold() for series_id in sorted(ids)}
-    ends = [i for i, own in by_name.items() if stem.endswith(own) or own.endswith(stem)]
-    if ends:
-        return sorted(ends, key=lambda i: -len(by_name[i]))
-    close = difflib.get_close_matches(stem, by_name.values(), n=3, cutoff=0.8)
-    return [i for i, own in by_name.items() if own in close]
+    own = {series_id: PurePosixPath(series_id).name.casefold() for series_id in sorted(ids)}
+    shared = {series_id: _shared_end(stem, text) for series_id, text in own.items()}
+    longest = max(shared.values(), default=0)
+    if longest >= _LEAST_SHARED:
+        return [series_id for series_id, length in shared.items() if length == longest]
+    close = difflib.get_close_matches(stem, own.values(), n=3, cutoff=0.8)
+    return [series_id for series_id, text in own.items() if text in close]
+
+
+def _shared_end(one: str, other: str) -> int:
+    """Length of the common end of two names; 0 where it begins within a word."""
+    length = 0
+    while length < min(len(one), len(other)) and one[-length - 1] == other[-length - 1]:
+        length += 1
+    if length == 0 or one[-length] in _SEPARATORS:
+        return length
+    begins = (len(text) == length or text[-length - 1] in _SEPARATORS for text in (one, other))
+    return length if all(begins) else 0
 
 
 def _bare(name: str) -> list[str]:

@@ -28,7 +28,7 @@ from tsloop.annotations.formats.base import (
 )
 from tsloop.annotations.formats.naming import FileNames
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.values import as_row, as_score, as_text
+from tsloop.annotations.formats.values import as_row, as_score, as_text, plain
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Status
@@ -155,7 +155,7 @@ def _record(source: Source, space: str, name: str, metrics: dict[str, Any]) -> F
         draft=True,
         repairs=tuple(sorted(repairs)),
         # The older score measures contrast and is no confidence: kept, but not as one.
-        fields={"contrast": scores} if legacy else {},
+        fields={"contrast": plain(scores)} if legacy else {},
     )
 
 

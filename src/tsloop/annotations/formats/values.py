@@ -10,7 +10,7 @@ from tsloop.annotations.formats.base import ForeignLabel
 from tsloop.errors import AnnotationError
 from tsloop.labels import Label, LabelSet
 
-__all__ = ["as_label", "as_row", "as_score", "as_text", "label_by_text", "text_of"]
+__all__ = ["as_label", "as_row", "as_score", "as_text", "label_by_text", "plain", "text_of"]
 
 
 def as_row(value: Any, repairs: set[str]) -> int:
@@ -45,6 +45,17 @@ def as_label(value: Any) -> ForeignLabel:
     if isinstance(value, Mapping):
         return ForeignLabel(as_text(value.get("id")), as_text(value.get("text")))
     return ForeignLabel("", as_text(value).strip())
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON and UTF-8 can hold: no NaN (``None`` instead), no halves of characters."""
+    if isinstance(value, Mapping):
+        return {as_text(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return as_text(value) if isinstance(value, str) else value
 
 
 def text_of(label: Label, label_set: LabelSet, language: str) -> str:
