@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conformance_tools import LABELS, MemoryStore, make_series
 from hypothesis import given
@@ -16,7 +17,13 @@ from tsloop.annotations.formats.labels_json import differences, read_labels_json
 from tsloop.annotations.formats.mapping import How, Mapped, find_label, survey
 from tsloop.annotations.formats.naming import FileNames, candidates, find_by_values, find_series
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.stamps import digits_needed, from_ns, record_time, to_ns
+from tsloop.annotations.formats.stamps import (
+    digits_needed,
+    from_ns,
+    record_time,
+    texts_from_ns,
+    to_ns,
+)
 from tsloop.errors import AnnotationError, LabelSetError
 from tsloop.intervals import Status
 from tsloop.labels import LabelSet
@@ -153,6 +160,7 @@ def test_a_series_is_found_by_its_values_where_they_stand_once() -> None:
 def test_stamps_come_back_to_the_nanosecond(ns: int) -> None:
     digits = digits_needed((ns,))
     assert to_ns(from_ns(ns, digits)) == ns
+    assert texts_from_ns(np.array([ns]), digits, " ", "") == [from_ns(ns, digits, " ", "")]
     assert to_ns(from_ns(ns, digits, " ", ""), "UTC") == ns
 
 

@@ -68,6 +68,8 @@ def _describe_json(source: Source, data: Any) -> str:
             f"{counted(len(label_set.attributes), 'attribute')}{names}; compare it with: tsloop "
             "labels set FILE"
         )
+    if _all_have(data, {"file_name", "columns"}):
+        return f"a registry of {counted(len(data), 'data set')}, no labels itself"
     if _all_have(data, {"columns"}):
         points = sum(len(device["columns"]) for device in data.values())
         return f"a point list: {counted(points, 'point')} of {counted(len(data), 'device')}"
@@ -79,9 +81,6 @@ def _describe_json(source: Source, data: Any) -> str:
         found = Counter(str(row["status"]) for row in data)
         said = ", ".join(f"{count} {status}" for status, count in sorted(found.items()))
         return f"a review queue without labels: {said}"
-    if _all_have(data, {"file_name", "columns"}):
-        files = Counter(item["file_name"] for item in data.values())
-        return f"a registry of {counted(len(files), 'data set')}, no labels itself"
     if isinstance(data, dict) and isinstance(data.get("intervals"), list) and "n_rows" in data:
         return f"{counted(len(data['intervals']), 'interval')} in no tool's format"
     if _all_have(data, {"template"}):

@@ -28,7 +28,7 @@ from tsloop.annotations.formats.base import (
 from tsloop.annotations.formats.binding import said_by_file
 from tsloop.annotations.formats.naming import FileNames
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.stamps import digits_needed, from_ns
+from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns
 from tsloop.annotations.formats.values import as_row, as_score, as_text, plain
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
@@ -131,8 +131,7 @@ def _table(series: Series) -> bytes:
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(["timestamp", "value"])
-    stamps = series.timestamps.tolist()
-    digits = digits_needed(stamps)
+    stamps = texts_from_ns(series.timestamps, digits_needed(series.timestamps))
     for stamp, value in zip(stamps, series.values, strict=True):
-        table.writerow([from_ns(stamp, digits), "" if np.isnan(value) else repr(float(value))])
+        table.writerow([stamp, "" if np.isnan(value) else repr(float(value))])
     return out.getvalue().encode()

@@ -32,7 +32,7 @@ from tsloop.annotations.formats.base import (
 )
 from tsloop.annotations.formats.naming import FileNames
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.stamps import digits_needed, from_ns
+from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns
 from tsloop.annotations.formats.values import as_row, as_text
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
@@ -130,10 +130,9 @@ def _table(record: AnnotationRecord, context: WriteContext) -> bytes:
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(["date", record.series_id, *_MASKS, "orig_pos"])
-    stamps = series.timestamps.tolist()
-    digits = digits_needed(stamps)
+    stamps = texts_from_ns(series.timestamps, digits_needed(series.timestamps), " ", "")
     for row, (stamp, value, flag) in enumerate(zip(stamps, series.values, mask, strict=True)):
         shown = "" if np.isnan(value) else repr(float(value))
         flags = [flag if name == _MASK else 0 for name in _MASKS]
-        table.writerow([from_ns(stamp, digits, " ", ""), shown, *flags, row])
+        table.writerow([stamp, shown, *flags, row])
     return out.getvalue().encode()

@@ -31,7 +31,7 @@ from tsloop.annotations.formats.base import (
     WriteContext,
 )
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.stamps import digits_needed, from_ns, record_time, to_ns
+from tsloop.annotations.formats.stamps import digits_needed, record_time, texts_from_ns, to_ns
 from tsloop.annotations.formats.values import as_row, as_score, as_text, text_of
 from tsloop.annotations.record import DRAFT, AnnotationRecord
 from tsloop.errors import AnnotationError
@@ -91,9 +91,12 @@ class LabelStudio:
         self, records: Sequence[AnnotationRecord], context: WriteContext
     ) -> Iterator[OutFile]:
         """All tasks in one file, and the configuration of the project."""
-        tasks = [_task(record, context) for record in records]
-        text = json.dumps(tasks, ensure_ascii=False, indent=1, allow_nan=False)
-        yield "tasks.json", text.encode() + b"\n"
+        # One task a line: with an indent, a long series would be a file of as many lines.
+        lines = [
+            json.dumps(_task(record, context), ensure_ascii=False, allow_nan=False)
+            for record in records
+        ]
+        yield "tasks.json", ("[" + ",\n".join(lines) + "]\n").encode()
         yield "label_config.xml", label_config(context.label_set, context.language).encode()
 
 
@@ -239,14 +242,14 @@ def _author(item: Mapping[str, Any]) -> str:
 
 def _task(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
     series = context.store[record.series_id]
-    stamps = series.timestamps.tolist()
-    if digits_needed(stamps) > 3:
+    if digits_needed(series.timestamps) > 3:
         raise AnnotationError(
             f"Series {record.series_id!r} has times finer than a millisecond, which a browser "
             "cannot tell apart.",
             hint="Export in another format.",
         )
     model = DRAFT in record.extra or _all_proposed(record)
+    stamps = texts_from_ns(series.timestamps, 3, " ", "")
     values = [None if np.isnan(value) else float(value) for value in series.values]
     result = [*_regions(record, context, stamps), *_choices(record, context)]
     item: dict[str, Any] = {"model_version": "tsloop", "result": result} if model else {}
@@ -254,7 +257,7 @@ def _task(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
     item |= {"score": max(scores)} if model and scores else {}
     return {
         "data": {
-            "ts": {"time": [from_ns(stamp, 3, " ", "") for stamp in stamps], "value": values},
+            "ts": {"time": stamps, "value": values},
             "series_id": record.series_id,
             "series_sha256": record.series_sha256,
             "n_rows": record.n_rows,
@@ -270,11 +273,10 @@ def _all_proposed(record: AnnotationRecord) -> bool:
 
 
 def _regions(
-    record: AnnotationRecord, context: WriteContext, stamps: list[int]
+    record: AnnotationRecord, context: WriteContext, stamps: list[str]
 ) -> Iterator[dict[str, Any]]:
     label_set = context.label_set
     for number, interval in enumerate(record.intervals, start=1):
-        start, end = (from_ns(stamps[r], 3, " ", "") for r in (interval.start, interval.end))
         text = text_of(label_set[interval.label], label_set, context.language)
         region: dict[str, Any] = {
             "id": f"r{number}",
@@ -282,8 +284,8 @@ def _regions(
             "to_name": "ts",
             "type": "timeserieslabels",
             "value": {
-                "start": start,
-                "end": end,
+                "start": stamps[interval.start],
+                "end": stamps[interval.end],
                 "instant": len(interval) == 1,
                 "timeserieslabels": [text],
             },

@@ -6,9 +6,12 @@ import re
 import zoneinfo
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import numpy.typing as npt
+
 from tsloop.errors import AnnotationError
 
-__all__ = ["digits_needed", "from_ns", "record_time", "to_ns"]
+__all__ = ["digits_needed", "from_ns", "record_time", "texts_from_ns", "to_ns"]
 
 _STAMP = re.compile(
     r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"
@@ -44,9 +47,20 @@ def from_ns(ns: int, digits: int = 0, separator: str = "T", suffix: str = "Z") -
     return text + (f".{rest:09d}"[: digits + 1] if digits else "") + suffix
 
 
-def digits_needed(stamps: list[int] | tuple[int, ...]) -> int:
+def texts_from_ns(
+    stamps: npt.NDArray[np.int64], digits: int = 0, separator: str = "T", suffix: str = "Z"
+) -> list[str]:
+    """`from_ns` for many stamps at once; ``digits`` is 0, 3, 6 or 9."""
+    unit = {0: "s", 3: "ms", 6: "us", 9: "ns"}[digits]
+    whole = stamps // 10 ** (9 - digits)
+    texts = np.datetime_as_string(whole.astype(f"datetime64[{unit}]")).tolist()
+    return [text.replace("T", separator) + suffix for text in texts]
+
+
+def digits_needed(stamps: npt.ArrayLike) -> int:
     """How many places of seconds it takes (0, 3, 6 or 9) so that none of the stamps is cut."""
-    return next(d for d in (0, 3, 6, 9) if not any(ns % 10 ** (9 - d) for ns in stamps))
+    found = np.asarray(stamps, dtype=np.int64)
+    return next(d for d in (0, 3, 6, 9) if not (found % 10 ** (9 - d)).any())
 
 
 def record_time(text: object, zone: str) -> str:

@@ -28,7 +28,7 @@ from tsloop.annotations.formats.base import (
     WriteContext,
 )
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.stamps import digits_needed, from_ns, to_ns
+from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns, to_ns
 from tsloop.annotations.formats.values import text_of
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
@@ -106,11 +106,10 @@ class Trainset:
                 label = context.label_set[interval.label]
                 text = text_of(label, context.label_set, context.language)
                 labels[interval.start : interval.end + 1] = [text] * len(interval)
-            stamps = series.timestamps.tolist()
-            digits = max(3, digits_needed(stamps))
+            stamps = texts_from_ns(series.timestamps, max(3, digits_needed(series.timestamps)))
             for stamp, value, label_text in zip(stamps, series.values, labels, strict=True):
                 shown = "" if np.isnan(value) else repr(float(value))
-                table.writerow([record.series_id, from_ns(stamp, digits), shown, label_text])
+                table.writerow([record.series_id, stamp, shown, label_text])
         yield "trainset.csv", out.getvalue().encode()
 
 
