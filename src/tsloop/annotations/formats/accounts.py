@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from tsloop.errors import AnnotationError
 from tsloop.intervals import Status
 from tsloop.names import counted
 
-__all__ = ["describe_other", "describe_reading"]
+__all__ = ["describe_other", "describe_reading", "is_damaged"]
 
 
 def describe_reading(reading: Reading) -> str:
@@ -41,6 +42,28 @@ def describe_other(source: Source) -> str:
         return _describe_json(source, data)
     except AnnotationError as error:
         return error.message
+
+
+def is_damaged(source: Source) -> bool:
+    """Whether a file that nobody recognises cannot even be read as what its name says."""
+    suffix = source.path.suffix.lower()
+    if suffix not in (".json", ".jsonl"):
+        return False
+    try:
+        rows = source.rows
+        if suffix == ".json":
+            return bool(rows) and source.json is None and source.text.strip() != "null"
+        return bool(rows) and not _is_json(rows[0][1]) and not _is_json(source.text)
+    except AnnotationError:
+        return True
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _describe_text(source: Source) -> str:

@@ -154,8 +154,6 @@ def _take_tree(annotation: dict[str, Any], document: dict[str, Any], content: Co
 
 def _take_leaf(leaf: dict[str, Any], content: Content) -> None:
     index = leaf.get("index")
-    if index and isinstance(index[0], list):
-        raise AnnotationError(f"index is {index!r:.60}, not one pair of rows.")
     if not isinstance(index, list) or len(index) != 2:
         raise AnnotationError(f"The label {as_label(leaf)} has no pair of rows: {index!r:.60}.")
     if prompt := as_text(leaf.get("input")):

@@ -177,9 +177,9 @@ def _target(row: dict[str, Any], n_rows: int) -> Target:
 
 def _take_window(row: dict[str, Any], ours: dict[str, _Windows]) -> None:
     """Take one row of ours; what is wrong with it spoils the whole series."""
-    windows = ours.setdefault(
-        row["series_id"], _Windows(int(row.get("n_rows", 0)), str(row.get("label_set", "")))
-    )
+    n_rows = row.get("n_rows")
+    first_seen = _Windows(n_rows if isinstance(n_rows, int) else 0, str(row.get("label_set", "")))
+    windows = ours.setdefault(row["series_id"], first_seen)
     try:
         first, last = row["rows"]
         target = _target(row, last - first + 1)

@@ -10,15 +10,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tsloop.annotations.formats.accounts import describe_other, describe_reading
-from tsloop.annotations.formats.base import Failure, ForeignRecord, Reading, ReadOptions
+from tsloop.annotations.formats.accounts import describe_other, describe_reading, is_damaged
+from tsloop.annotations.formats.base import (
+    Failure,
+    ForeignRecord,
+    Format,
+    Reading,
+    ReadOptions,
+)
 from tsloop.annotations.formats.binding import Binder, Bound
 from tsloop.annotations.formats.naming import candidates
 from tsloop.annotations.formats.registry import detect_format, get_format
 from tsloop.annotations.formats.source import Source
 from tsloop.errors import AnnotationError
 
-__all__ = ["Binding", "FileReading", "bind_all", "open_names", "read_files"]
+__all__ = ["Binding", "FileReading", "bind_all", "open_names", "read_files", "read_source"]
 
 AUTO = "auto"
 
@@ -62,22 +68,38 @@ def read_files(
 ) -> Iterator[FileReading]:
     """Read files, and every file of folders; in a folder, pictures are passed over.
 
-    With ``auto`` the content says which format a file is. A file that cannot be read at all is an
-    account without a reading.
+    With ``auto`` the content says which format a file is. A file that cannot be read at all is a
+    failure; one that is fine but holds no labels is an account without a reading.
     """
     for path in _files(paths):
         try:
             source = Source.open(path)
             found = detect_format(source) if format_name == AUTO else get_format(format_name)
-            if found is None:
-                yield FileReading(path, describe_other(source), None)
-                continue
-            if format_name != AUTO and not found.recognises(source):
-                raise AnnotationError(f"It is not of the format {format_name}.")
-            reading = found.read(source, options)
-            yield FileReading(path, describe_reading(reading), reading)
         except AnnotationError as error:
-            yield FileReading(path, str(error), None)
+            yield FileReading(path, str(error), _failed(path, error))
+            continue
+        if found is None:
+            account = describe_other(source)
+            damage = AnnotationError(account) if is_damaged(source) else None
+            yield FileReading(path, account, _failed(path, damage) if damage else None)
+        elif format_name != AUTO and not found.recognises(source):
+            other = AnnotationError(f"It is not of the format {format_name}.")
+            yield FileReading(path, other.message, _failed(path, other))
+        else:
+            reading = read_source(source, found, options)
+            yield FileReading(path, describe_reading(reading), reading)
+
+
+def read_source(source: Source, found: Format, options: ReadOptions) -> Reading:
+    """What a format reads of a file; where that fails as a whole, one failure says so."""
+    try:
+        return found.read(source, options)
+    except AnnotationError as error:
+        return Reading(found.name, failures=(Failure(source.label, str(error)),))
+
+
+def _failed(path: Path, error: AnnotationError) -> Reading:
+    return Reading("unknown", failures=(Failure(path.name, str(error)),))
 
 
 def bind_all(readings: Iterable[Reading], binder: Binder) -> Binding:

@@ -74,17 +74,18 @@ class LabelStudio:
         skipped: list[Skipped] = []
         for number, task in enumerate(_tasks(source), start=1):
             place = source.place(number, "task")
-            for kind, index, item in _results(task):
-                where = place if index == 1 else f"{place}, {kind} {index}"
+            kind, items = _results(task)
+            if not items:
+                skipped.append(Skipped(place, "nobody annotated it"))
+            for index, item in enumerate(items, start=1):
+                where = place if len(items) == 1 else f"{place}, {kind} {index}"
+                if isinstance(item, dict) and item.get("was_cancelled"):
+                    skipped.append(Skipped(where, "a cancelled annotation"))
+                    continue
                 try:
-                    if item.get("was_cancelled"):
-                        skipped.append(Skipped(where, "a cancelled annotation"))
-                        continue
                     records.append(_record(task, item, kind, where, options))
                 except AnnotationError as error:
                     failures.append(Failure(where, str(error)))
-            if not any(True for _ in _results(task)):
-                skipped.append(Skipped(place, "nobody annotated it"))
         return Reading(self.name, tuple(records), tuple(failures), tuple(skipped), source.repairs)
 
     def write(
@@ -102,6 +103,8 @@ class LabelStudio:
 
 FORMAT = LabelStudio()
 
+# Results that speak of no part of the series.
+_ASIDE = frozenset({"textarea", "rating", "number", "taxonomy", "datetime", "ranker"})
 _KEYS = {"annotations", "completions", "predictions"}
 
 
@@ -148,26 +151,25 @@ def _tasks(source: Source) -> list[Any]:
     return data if isinstance(data, list) else []
 
 
-def _results(task: Mapping[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def _results(task: Mapping[str, Any]) -> tuple[str, list[Any]]:
     """Annotations; predictions where there is none. A prediction is never a judgement."""
     for kind in ("annotations", "completions", "predictions"):
         items = task.get(kind)
-        found = [item for item in items if isinstance(item, dict)] if items else []
-        if found:
-            yield from ((kind.removesuffix("s"), n, item) for n, item in enumerate(found, start=1))
-            return
+        if items:  # what is no list becomes one unreadable item
+            return kind.removesuffix("s"), items if isinstance(items, list) else [items]
+    return "", []
 
 
 def _record(
     task: Mapping[str, Any],
-    item: Mapping[str, Any],
+    item: Any,
     kind: str,
     place: str,
     options: ReadOptions,
 ) -> ForeignRecord:
     data = task["data"] if isinstance(task["data"], dict) else {"csv": task["data"]}
     zone = "UTC" if isinstance(data.get("series_id"), str) else options.zone
-    result = item.get("result")
+    result = item.get("result") if isinstance(item, dict) else None
     if not isinstance(result, list):
         raise AnnotationError("The annotation has no result.")
     spans: list[Span] = []
@@ -179,10 +181,11 @@ def _record(
         if what == "timeserieslabels":
             spans += _spans(region, zone, kind == "prediction", repairs)
         elif what == "choices":
-            for text in region["value"].get("choices", []):
-                overall[attribute_id(str(region.get("from_name")))] = ForeignLabel("", str(text))
-        else:
+            overall |= _chosen(region)
+        elif what in _ASIDE:
             other.add(str(what))
+        else:  # it may be an interval: to leave it out would look like "no anomaly"
+            raise AnnotationError(f"A result of the kind {what!r} cannot be read.")
     if other:
         repairs.add(f"results of other kinds left out: {', '.join(sorted(other))}")
     n_rows = data.get("n_rows")
@@ -201,12 +204,23 @@ def _record(
     )
 
 
+def _chosen(region: Mapping[str, Any]) -> dict[str, ForeignLabel]:
+    """A statement on the whole series; of several choices the last one."""
+    value = region.get("value")
+    texts = value.get("choices") if isinstance(value, dict) else None
+    if not isinstance(texts, list):
+        raise AnnotationError(f"The choice {region.get('from_name')!r} has no value.")
+    name = attribute_id(str(region.get("from_name")))
+    return {name: ForeignLabel("", as_text(texts[-1]))} if texts else {}
+
+
 def _spans(region: Mapping[str, Any], zone: str, model: bool, repairs: set[str]) -> Iterator[Span]:
     value = region.get("value")
     labels = value.get("timeserieslabels") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(labels, list):
         raise AnnotationError(f"The region {region.get('id')!r} has no value.")
-    notes = (region.get("meta") or {}).get("text")
+    meta = region.get("meta")
+    notes = meta.get("text") if isinstance(meta, dict) else None
     reason = as_text(notes[0] if isinstance(notes, list) and notes else notes)
     score = as_score(region.get("score"))
     place = _place(value.get("start"), value.get("end"), zone, repairs)
