@@ -182,7 +182,7 @@ def _record(
             spans += _spans(region, zone, kind == "prediction", repairs)
         elif what == "choices":
             overall |= _chosen(region)
-        elif what in _ASIDE:
+        elif isinstance(what, str) and what in _ASIDE:
             other.add(str(what))
         else:  # it may be an interval: to leave it out would look like "no anomaly"
             raise AnnotationError(f"A result of the kind {what!r} cannot be read.")
