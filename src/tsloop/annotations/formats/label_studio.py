@@ -152,9 +152,14 @@ def _tasks(source: Source) -> list[Any]:
 
 
 def _results(task: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """Annotations; predictions where there is none. A prediction is never a judgement."""
+    """Annotations; predictions where there is none. A prediction is never a judgement.
+
+    An export of the server names predictions by their numbers alone: they say nothing here.
+    """
     for kind in ("annotations", "completions", "predictions"):
         items = task.get(kind)
+        if kind == "predictions" and isinstance(items, list):
+            items = [item for item in items if type(item) is not int]
         if items:  # what is no list becomes one unreadable item
             return kind.removesuffix("s"), items if isinstance(items, list) else [items]
     return "", []
