@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsloop.annotations.formats.attributes import read_overall
 from tsloop.annotations.formats.base import (
     Failure,
     ForeignLabel,
@@ -48,6 +49,7 @@ class _Windows:
 
     n_rows: int
     label_set: str
+    overall: dict[str, ForeignLabel]
     parts: list[tuple[int, int]] = field(default_factory=list)
     spans: dict[tuple[int, int, str], Span] = field(default_factory=dict)
     repairs: set[str] = field(default_factory=set)
@@ -61,7 +63,7 @@ class ChattsJsonl:
 
     name = "chatts_jsonl"
     title = "ChatTS fine-tuning rows"
-    holds = Holds(none=True, labels=True, join=Join.OVERLAPPING, reasons=True)
+    holds = Holds(none=True, labels=True, join=Join.OVERLAPPING, reasons=True, overall=True)
 
     def recognises(self, source: Source) -> bool:
         """JSON lines (or a list) whose first row has the three columns."""
@@ -178,7 +180,11 @@ def _target(row: dict[str, Any], n_rows: int) -> Target:
 def _take_window(row: dict[str, Any], ours: dict[str, _Windows]) -> None:
     """Take one row of ours; what is wrong with it spoils the whole series."""
     n_rows = row.get("n_rows")
-    first_seen = _Windows(n_rows if isinstance(n_rows, int) else 0, str(row.get("label_set", "")))
+    first_seen = _Windows(
+        n_rows if isinstance(n_rows, int) else 0,
+        str(row.get("label_set", "")),
+        read_overall(row.get("overall_attribute")),
+    )
     windows = ours.setdefault(row["series_id"], first_seen)
     try:
         first, last = row["rows"]
@@ -213,6 +219,7 @@ def _assembled(place: str, name: str, windows: _Windows) -> ForeignRecord:
         name,
         Status.OK if spans else Status.NONE,
         spans,
+        overall=windows.overall,
         label_set=windows.label_set,
         n_rows=windows.n_rows,
         part=(parts[0][0], reach - 1),
@@ -247,6 +254,7 @@ def _row(
         "label_set": record.label_set,
         "n_rows": record.n_rows,
         "rows": [first, stop - 1],
+        "overall_attribute": dict(record.overall),
         "spans": [[whole.start, whole.end] for _, whole in shown],
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tsloop.annotations.formats.attributes import read_overall
 from tsloop.annotations.formats.base import (
     Failure,
     ForeignLabel,
@@ -38,7 +39,7 @@ from tsloop.series.types import Series
 __all__ = ["FORMAT", "GoldenSample"]
 
 _SUFFIX = ".label.json"
-_KNOWN = ("intervals", "annotators", "series_id", "label_set")
+_KNOWN = ("intervals", "annotators", "series_id", "label_set", "overall_attribute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class GoldenSample:
 
     name = "golden"
     title = "golden sample, exclusive ends"
-    holds = Holds(none=True, labels=True, scores=True, author=True)
+    holds = Holds(none=True, labels=True, scores=True, overall=True, author=True)
 
     def recognises(self, source: Source) -> bool:
         """An object with a list of intervals that each have ``interval`` and ``type``."""
@@ -101,6 +102,7 @@ def _record(source: Source) -> ForeignRecord:
         as_text(data.get("series_id")) or source.label.removesuffix(_SUFFIX),
         Status.OK if spans else Status.NONE,
         tuple(spans),
+        overall=read_overall(data.get("overall_attribute")),
         label_set=as_text(data.get("label_set")),
         author=", ".join(map(str, authors)) if isinstance(authors, list) else "",
         repairs=tuple(sorted(repairs)),
@@ -121,6 +123,7 @@ def _document(record: AnnotationRecord) -> bytes:
         "source": kept.get("source", record.series_sha256),
         "annotators": [record.author] if record.author else [],
         "intervals": intervals,
+        "overall_attribute": dict(record.overall),
         "series_id": record.series_id,
         "label_set": record.label_set,
     }
