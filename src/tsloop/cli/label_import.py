@@ -148,7 +148,7 @@ class _Import:
         binding = bind_all(readings, binder)
         say_failures(binding.failures, binding.hints)
         judged = [item for item in binding.bound if not item.proposed]
-        proposed = [item for item in binding.bound if item.proposed]
+        proposed = _one_per_series([item for item in binding.bound if item.proposed])
         doubtful = [item for item in judged if item.doubts]
         ready = judged if self.accept_doubtful else [i for i in judged if not i.doubts]
         say_notes(binding.bound)
@@ -209,6 +209,16 @@ class _Import:
         rows = [_draft(item) for item in proposed]
         write_text_atomic(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
         typer.echo(f"{what} in {path}, as drafts to correct (docs/labels.md).")
+
+
+def _one_per_series(proposed: Sequence[Bound]) -> list[Bound]:
+    """Of several files of one run (mask, segments) the one with the most intervals: it is finer."""
+    found: dict[str, Bound] = {}
+    for item in proposed:
+        held = found.get(item.record.series_id)
+        if held is None or len(item.record.intervals) > len(held.record.intervals):
+            found[item.record.series_id] = item
+    return list(found.values())
 
 
 def _draft(item: Bound) -> dict[str, object]:

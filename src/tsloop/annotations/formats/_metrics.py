@@ -11,7 +11,7 @@ from tsloop.annotations.formats.source import Source
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.intervals import Status
 
-__all__ = ["metrics_beside", "metrics_file", "read_metrics"]
+__all__ = ["metrics_beside", "metrics_file", "read_metrics", "segments_file"]
 
 
 def metrics_beside(source: Source, suffix: str) -> dict[str, Any]:
@@ -35,6 +35,24 @@ def read_metrics(data: Any) -> dict[str, Any]:
         "n_segments": data["summary"].get("segment_count"),
         **{key: meta.get(key) for key in ("series_id", "status", "score_kind", "n_rows")},
     }
+
+
+def segments_file(stem: str, record: AnnotationRecord) -> OutFile:
+    """``STEM_segments.json``: rows and score; what only the older scorer computes stays empty."""
+    segments = [
+        {
+            "start": interval.start,
+            "end": interval.end,
+            "score": interval.score,
+            "raw_p": None,
+            "left": None,
+            "right": None,
+            "length": len(interval),
+        }
+        for interval in record.intervals
+    ]
+    text = json.dumps(segments, indent=1, allow_nan=False)
+    return f"{stem}_segments.json", text.encode() + b"\n"
 
 
 def metrics_file(stem: str, record: AnnotationRecord, names: Mapping[str, str]) -> OutFile:

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tsloop.annotations.formats._metrics import metrics_beside, metrics_file
+from tsloop.annotations.formats._metrics import metrics_beside, metrics_file, segments_file
 from tsloop.annotations.formats.base import (
     Bases,
     Failure,
@@ -32,7 +32,7 @@ from tsloop.annotations.formats.base import (
 )
 from tsloop.annotations.formats.naming import FileNames
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns
+from tsloop.annotations.formats.stamps import digits_needed, from_ns, texts_from_ns
 from tsloop.annotations.formats.values import as_row, as_text
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
@@ -47,7 +47,7 @@ _TIMES = ("date", "time", "timestamp", "")
 
 @dataclass(frozen=True, slots=True)
 class InferenceCsv:
-    """``STEM.csv`` with ``global_mask``, and ``STEM_metrics.json``."""
+    """``STEM.csv`` with ``global_mask``; ``STEM_segments.json`` and ``STEM_metrics.json``."""
 
     name = "inference_csv"
     title = "inference table with masks"
@@ -71,13 +71,24 @@ class InferenceCsv:
     def write(
         self, records: Sequence[AnnotationRecord], context: WriteContext
     ) -> Iterator[OutFile]:
-        """Table and metrics for each record, all rows of the series, no thinning."""
+        """Table, segments and metrics for each record; all rows of the series, no thinning.
+
+        The names are ``METHOD_SAMPLER_SERIES_DAY``, as the tools that read them expect.
+        """
         names = FileNames()
         for record in records:
-            name = names(record.series_id, ".csv")
-            yield name, _table(record, context)
-            stem = name.removesuffix(".csv")
-            yield metrics_file(stem, record, {"result_csv": name, "result_path": name})
+            series = context.store[record.series_id]
+            day = from_ns(int(series.timestamps[0]))[:10].replace("-", "")
+            stem = f"tsloop_none_{names(record.series_id, '')}_{day}"
+            yield f"{stem}.csv", _table(record, context)
+            segments, content = segments_file(stem, record)
+            yield segments, content
+            files = {
+                "result_csv": f"{stem}.csv",
+                "result_path": f"{stem}.csv",
+                "segments_path": segments,
+            }
+            yield metrics_file(stem, record, files)
 
 
 FORMAT = InferenceCsv()

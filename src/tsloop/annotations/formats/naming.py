@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -27,9 +27,8 @@ _LEAST_SHARED = 5
 _UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 
 
-def find_series(name: str, ids: Iterable[str], table: Mapping[str, str | None]) -> str:
+def find_series(name: str, known: Collection[str], table: Mapping[str, str | None]) -> str:
     """The id of the series that a file calls ``name``; an `AnnotationError` lists candidates."""
-    known = set(ids)
     if (entry := table.get(name)) is not None:
         if entry not in known:
             raise AnnotationError(
@@ -38,7 +37,7 @@ def find_series(name: str, ids: Iterable[str], table: Mapping[str, str | None]) 
         return entry
     if name in known:
         return name
-    found = sorted(known & set(_bare(name)))
+    found = sorted({form for form in _bare(name) if form in known})
     if len(found) == 1:
         return found[0]
     near = found or candidates(name, known)

@@ -7,12 +7,16 @@ no "no anomaly" unless the metrics file says so.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tsloop.annotations.formats._metrics import metrics_beside, metrics_file, read_metrics
+from tsloop.annotations.formats._metrics import (
+    metrics_beside,
+    metrics_file,
+    read_metrics,
+    segments_file,
+)
 from tsloop.annotations.formats.base import (
     Bases,
     Failure,
@@ -80,20 +84,9 @@ class Segments:
         names = FileNames()
         for record in records:
             name = names(record.series_id, _SUFFIX)
-            segments = [
-                {
-                    "start": i.start,
-                    "end": i.end,
-                    "score": i.score,
-                    "raw_p": None,
-                    "left": None,
-                    "right": None,
-                    "length": len(i),
-                }
-                for i in record.intervals
-            ]
-            yield name, json.dumps(segments, indent=1, allow_nan=False).encode() + b"\n"
-            yield metrics_file(name.removesuffix(_SUFFIX), record, {"segments_path": name})
+            stem = name.removesuffix(_SUFFIX)
+            yield segments_file(stem, record)
+            yield metrics_file(stem, record, {"segments_path": name})
 
 
 @dataclass(frozen=True, slots=True)
