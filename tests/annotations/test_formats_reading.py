@@ -75,7 +75,13 @@ def test_annotator_v2_unsorted_overlapping_with_null_statistics() -> None:
     assert bound.record.overall == {"seasonality": "not_periodic"}
     imported = bound.record.extra[IMPORTED]
     assert imported["overall"] == {"noise": {"id": "clean"}}
-    assert imported["labels"][1] == {"start": 3, "end": 35, "id": "label_9", "text": "点异常"}
+    assert imported["labels"][1] == {
+        "start": 3,
+        "end": 35,
+        "to": "anomaly",
+        "id": "label_9",
+        "text": "点异常",
+    }
     assert "noise {'id': 'clean'} has no place here" in bound.notes
 
 

@@ -243,3 +243,31 @@ def test_label_sets_and_the_list_of_formats(project: Project, tmp_path: Path) ->
     with pytest.raises(TsloopError, match="is there already"):
         call("set", file, "--out", "plant.json")
     assert "trainset: TRAINSET table" in call("formats").output
+
+
+def test_labels_that_a_mapping_changed_go_back_as_they_came(
+    project: Project, tmp_path: Path
+) -> None:
+    """Two foreign labels that became one of ours, and one of another id but our text."""
+    labels = [("label_1", "点异常"), ("label_2", "区间异常"), ("anomaly_segment", "震荡区间")]
+    annotations = [
+        {"label": {"id": i, "text": text}, "segments": [{"start": n, "end": n + 3}]}
+        for n, (i, text) in enumerate(labels)
+    ]
+    file = save(tmp_path / "v2.json", {"filename": "a/FI_1.PV.csv", "annotations": annotations})
+    call("import", file, "--write-mapping", "map.json")
+    mapping = Path("map.json").read_text("utf-8").replace("null", '"anomaly"')
+    Path("map.json").write_text(mapping, "utf-8")
+    assert call("import", file, "--into", "it001", "--mapping", "map.json").exit_code == 0
+    found = [i.label for i in held(project)["a/FI_1.PV"].intervals]
+    assert found == ["anomaly", "anomaly", "oscillation"]
+    call("export", "annotator_v2", tmp_path / "out", "--from", "it001", "--original-labels")
+    (out,) = (tmp_path / "out").iterdir()
+    again = json.loads(out.read_text("utf-8"))["annotations"]
+    assert [(a["label"]["id"], a["label"]["text"]) for a in again] == labels
+    assert [(s["start"], s["end"]) for a in again for s in a["segments"]] == [
+        (0, 3),
+        (1, 4),
+        (2, 5),
+    ]
+    assert "There already" in call("import", out, "--into", "it001", "--mapping", "map.json").output

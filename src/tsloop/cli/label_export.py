@@ -12,6 +12,7 @@ from tsloop.cli.label_context import LabelContext, context_here
 if TYPE_CHECKING:
     from tsloop.annotations.formats.exporting import Export
     from tsloop.annotations.record import AnnotationRecord
+    from tsloop.labels import LabelSet
 
 __all__ = ["export_labels", "list_formats"]
 
@@ -30,6 +31,10 @@ def export_labels(
     ] = "",
     language: Annotated[str, typer.Option(help="Language of label texts: zh or en.")] = "zh",
     window: Annotated[int, typer.Option(help="Rows a language model is shown at once.")] = 1024,
+    original_labels: Annotated[
+        bool,
+        typer.Option("--original-labels", help="Imported labels as they were before a mapping."),
+    ] = False,
     accept_loss: Annotated[
         bool, typer.Option("--accept-loss", help="Write although labels would change.")
     ] = False,
@@ -55,10 +60,10 @@ def export_labels(
     if not 64 <= window <= 1 << 20:
         raise AnnotationError(f"--window is {window}; a window has 64 rows or more.")
     context = context_here(needs_project=True)
-    records, failed = _records(context, source, predictions)
+    records, label_set, failed = _records(context, source, predictions, original_labels)
     if context.store is None or not records:
         raise AnnotationError(f"There is nothing to export from {source or predictions}.")
-    how = WriteContext(context.store, context.label_set, language, window)
+    how = WriteContext(context.store, label_set, language, window)
     export = export_records(target, records, how)
     _say_losses(export, target.name)
     if any(loss.substance for loss in export.losses) and not accept_loss:
@@ -91,28 +96,33 @@ def list_formats() -> None:
 
 
 def _records(
-    context: LabelContext, source: str, predictions: str
-) -> tuple[list[AnnotationRecord], list[str]]:
-    """Records in rows of the stored series; series whose detection failed, with the reason."""
+    context: LabelContext, source: str, predictions: str, original_labels: bool
+) -> tuple[list[AnnotationRecord], LabelSet, list[str]]:
+    """Records in rows of the stored series with their label set; failed detections and why."""
     from tsloop.annotations.fitting import fit_record, stored_series
+    from tsloop.annotations.formats.exporting import with_original_labels
     from tsloop.annotations.journal import latest, read_journal
     from tsloop.api import AnnotationAdapter
     from tsloop.loop.detection_records import detection_records
+    from tsloop.names import counted
 
-    project, store = context.project, context.store
+    project, store, label_set = context.project, context.store, context.label_set
     if project is None or store is None:
-        return [], []
+        return [], label_set, []
     if predictions:
-        return detection_records(project, predictions, store, context.label_set)
+        found, failed = detection_records(project, predictions, store, label_set)
+        return found, label_set, failed
     if Path(source).is_file():
         records = list(latest(read_journal(Path(source))).values())
     else:
         records = AnnotationAdapter(project).export_records(source)
-    fitted = [fit_record(r, stored_series(r, store), context.label_set) for r in records]
+    if original_labels:  # before overlapping intervals of one label are joined
+        records, label_set = with_original_labels(records, label_set)
+    fitted = [fit_record(r, stored_series(r, store), label_set) for r in records]
     merged = sum(len(item.merged) for item in fitted)
     if merged:
-        typer.echo(f"{merged} intervals stand for several overlapping ones of one label.")
-    return [item.record for item in fitted], []
+        typer.echo(f"Joined: {counted(merged, 'interval')} that overlapped within one label.")
+    return [item.record for item in fitted], label_set, []
 
 
 def _say_losses(export: Export, name: str) -> None:

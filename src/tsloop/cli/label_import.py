@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tsloop.annotations.formats.base import ForeignRecord, Reading
     from tsloop.annotations.formats.binding import Binder, Bound
     from tsloop.annotations.formats.importing import FileReading
-    from tsloop.annotations.formats.mapping import Survey
+    from tsloop.annotations.formats.mapping import Mapped, Survey
     from tsloop.loop.label_import import Plan
     from tsloop.project import Project
 
@@ -101,13 +101,13 @@ def import_labels(
     found = survey(records, context.label_set, mapped)
     say_labels(found, context.label_set.ref)
     unread = _unread(files, paths)
+    if write_mapping is not None:
+        _write_mapping(write_mapping, found, records, context, mapped)
+        return
     if context.store is None:
         typer.echo("No project with series here, so series and rows were not looked up.")
         raise typer.Exit(1 if unread else 0)
     binder = Binder(context.store, context.label_set, mapped, snap, author=author)
-    if write_mapping is not None:
-        _write_mapping(write_mapping, found, binder, records)
-        return
     if found.open_labels and not dry_run and into:
         raise AnnotationError(
             f"Nothing was written: open labels are {', '.join(map(str, found.open_labels[:5]))}.",
@@ -247,16 +247,24 @@ def _store(project: Project, into: str, plan: Plan) -> str:
 
 
 def _write_mapping(
-    path: Path, found: Survey, binder: Binder, records: Sequence[ForeignRecord]
+    path: Path,
+    found: Survey,
+    records: Sequence[ForeignRecord],
+    context: LabelContext,
+    mapped: Mapped,
 ) -> None:
+    """What is open goes into a file; without series here, their names are left out."""
+    from tsloop.annotations.formats.binding import Binder
     from tsloop.annotations.formats.importing import open_names
     from tsloop.errors import AnnotationError
     from tsloop.names import counted
 
     if path.exists():
         raise AnnotationError(f"{path} is there already.", hint="Choose another --write-mapping.")
-    names = open_names(records, binder)
-    draft = found.draft(binder.label_set, binder.mapped, names)
+    names: dict[str, str | None] = {}
+    if context.store is not None:
+        names = open_names(records, Binder(context.store, context.label_set, mapped))
+    draft = found.draft(context.label_set, mapped, names)
     draft.save(path)
     open_count = sum(
         to is None for part in (draft.labels, draft.overall, draft.series) for to in part.values()

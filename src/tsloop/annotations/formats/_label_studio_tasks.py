@@ -9,6 +9,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from tsloop.annotations.formats.base import WriteContext
+from tsloop.annotations.formats.binding import said_by_file
 from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns
 from tsloop.annotations.formats.values import text_of
 from tsloop.annotations.record import DRAFT, AnnotationRecord
@@ -76,6 +77,7 @@ def task_of(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
     item |= {"score": max(scores)} if model and scores else {}
     return {
         "data": {
+            **said_by_file(record, "label_studio"),
             "ts": {"time": stamps, "value": values},
             "series_id": record.series_id,
             "series_sha256": record.series_sha256,

@@ -153,9 +153,11 @@ class Binder:
             t_end=int(series.timestamps[end]),
         )
         ours = self.label_set[found.to]
-        if found.how in (How.SAME, How.TEXT) or span.label.text in (ours.zh, ours.en):
+        known = span.label.text in (ours.zh, ours.en, ours.id)
+        if found.how is How.SAME or (known and not span.label.id):
             return interval, {}
-        return interval, {"start": start, "end": end, **as_dict(span.label)}
+        said = {"start": start, "end": end, "to": found.to, **as_dict(span.label)}
+        return interval, said
 
     def _rows(self, span: Span, series: Series, offset: int, notes: list[str]) -> tuple[int, int]:
         if span.start is not None and span.end is not None:

@@ -30,7 +30,7 @@ from tsloop.annotations.formats.base import (
 )
 from tsloop.annotations.formats.source import Source
 from tsloop.annotations.formats.stamps import record_time, to_ns
-from tsloop.annotations.formats.values import as_row, as_score, as_text
+from tsloop.annotations.formats.values import as_row, as_score, as_text, plain
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Status
@@ -166,6 +166,7 @@ def _record(
         time=record_time(item.get("created_at"), options.zone),
         draft=kind == "prediction",
         repairs=tuple(sorted(repairs)),
+        fields=_own_fields(data),
     )
 
 
@@ -203,6 +204,13 @@ def _place(start: Any, end: Any, zone: str, repairs: set[str]) -> Span:
     if not 0 <= first <= last:
         raise AnnotationError(f"The region [{first}, {last}] has no rows.")
     return Span(ForeignLabel(), first, last)
+
+
+def _own_fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What else people put into the data of a task: single values, not the series."""
+    known = ("series_id", "series_sha256", "n_rows", "label_set")
+    single = {k: v for k, v in data.items() if isinstance(v, str | int | float) and k not in known}
+    return dict(plain(single))
 
 
 def _series_name(data: Mapping[str, Any]) -> str:

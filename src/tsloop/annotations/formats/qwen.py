@@ -62,7 +62,10 @@ class QwenConversations:
 
     def recognises(self, source: Source) -> bool:
         """Objects with a list of ``conversations``."""
-        rows = _documents(source)
+        try:
+            rows = _documents(source)
+        except AnnotationError:
+            return False
         return bool(rows) and isinstance(rows[0], dict) and "conversations" in rows[0]
 
     def read(self, source: Source, options: ReadOptions) -> Reading:
@@ -117,10 +120,20 @@ _REGISTRY = {
 
 
 def _documents(source: Source) -> list[Any]:
+    """The conversations of a list, of JSON lines, or the one that a file is."""
+    if source.path.suffix.lower() == ".jsonl":
+        return [_line(line) for _, line in source.rows]
     data = source.json
     if isinstance(data, dict):
         return [data]
     return data if isinstance(data, list) else []
+
+
+def _line(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line  # no conversation: a failure with its number
 
 
 def _record(row: Any, place: str) -> ForeignRecord:
