@@ -46,7 +46,7 @@ def has_mixed_overlap(record: AnnotationRecord) -> bool:
 
 
 @FORMAT_NAMES
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     records=st.tuples(records_of(ONE), records_of(TWO)),
     language=st.sampled_from(["zh", "en"]),
@@ -79,7 +79,7 @@ def test_what_a_format_holds_comes_back(
 
 
 @FORMAT_NAMES
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(record=records_of(ONE))
 def test_losses_are_told_and_nothing_is_lost_twice(name: str, record: AnnotationRecord) -> None:
     """What a format holds can be written again without any loss, and to the same bytes."""

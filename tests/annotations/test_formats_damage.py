@@ -83,7 +83,7 @@ def damaged(document: Any, path: tuple[Any, ...], junk: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", [n for n in FORMATS if n not in ("trainset", "inference_csv")])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_junk_value_anywhere(name: str, data: st.DataObject) -> None:
     for file, content in files_of(name):

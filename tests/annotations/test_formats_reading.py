@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance_tools import LABELS, MemoryStore, make_series
+from conformance_tools import LABELS, MemoryStore, make_series, round_trip
 
 from tsloop.annotations.formats.base import ForeignRecord, Reading, ReadOptions
 from tsloop.annotations.formats.binding import IMPORTED, Binder
 from tsloop.annotations.formats.mapping import Mapped
 from tsloop.annotations.formats.registry import detect_format, get_format
 from tsloop.annotations.formats.source import Source
+from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
-from tsloop.intervals import Basis, Status
+from tsloop.intervals import Basis, Interval, Status
 
 SERIES = make_series("FI_101.PV")
 STORE = MemoryStore(SERIES)
@@ -299,6 +300,24 @@ def test_golden_ends_are_exclusive() -> None:
 
 
 VALUES = [round(float(v), 5) for v in SERIES.values[25:55]]
+
+
+def test_a_dense_series_is_split_until_its_answers_are_short(tmp_path: Path) -> None:
+    series = make_series("dense", 400)
+    points = tuple(
+        Interval(row, row, "dropout", basis=Basis.IMPORTED, t_start=stamp, t_end=stamp)
+        for row, stamp in enumerate(series.timestamps.tolist())
+        if row % 3 == 0
+    )
+    record = AnnotationRecord("dense", series.sha256, 400, Status.OK, LABELS.ref, points)
+    (again,), _ = round_trip(
+        get_format("chatts_jsonl"), [record], MemoryStore(series), tmp_path, window=400
+    )
+    assert again.record.intervals == points
+    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text("utf-8").splitlines()]
+    assert [row["rows"] for row in rows] == [[0, 99], [100, 199], [200, 299], [300, 399]]
+
+
 PROMPT = "请分析长度为30的单变量时序数据片段<ts><ts/>，识别异常区间和异常类型。"
 
 
@@ -386,6 +405,13 @@ def test_qwen_conversations_in_all_spellings() -> None:
     assert wide.repairs == ("full-width brackets",)
     assert contradiction.doubts == ('contradiction ("no anomaly" beside anomalies)',)
     assert (model.proposed, "a picture that is none" in model.repairs) == (True, True)
+
+
+def test_qwen_conversations_as_json_lines() -> None:
+    lines = [json.dumps(talk(one(1, 2)), ensure_ascii=False), "{broken", json.dumps(talk("[]"))]
+    reading = read("\n".join(lines), "x.jsonl")
+    assert [r.result for r in reading.records] == [Status.OK, Status.NONE]
+    assert [f.place for f in reading.failures] == ["x.jsonl, record 2"]
 
 
 def test_a_list_with_an_ellipsis_is_read_and_the_rest_is_a_failure() -> None:

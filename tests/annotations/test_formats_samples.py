@@ -19,7 +19,7 @@ from tsloop.annotations.formats.registry import get_format
 from tsloop.annotations.formats.source import Source
 from tsloop.answers import parse_answer
 from tsloop.errors import AnnotationError
-from tsloop.grammar import render_answer
+from tsloop.files import read_jsonl
 from tsloop.intervals import Status
 from tsloop.series.types import Series
 
@@ -135,14 +135,22 @@ def test_the_real_records_keep_every_interval(files: list[FileReading], tmp_path
 
 
 def test_real_records_as_training_rows_are_valid_json_of_one_grammar(
-    files: list[FileReading],
+    files: list[FileReading], tmp_path: Path
 ) -> None:
     """The densest record has 400 intervals: it is split into windows, and comes back whole."""
-    bound, _ = bind_merged(files)
+    bound, store = bind_merged(files)
     dense = max((item.record for item in bound), key=lambda record: len(record.intervals))
     assert len(dense.intervals) == 400
-    answer = render_answer(dense.intervals, LABELS)
-    assert len(parse_answer(answer, 5000, LABELS).intervals) == 400
+    target = get_format("chatts_jsonl")
+    (again,), reading = round_trip(target, [dense], store, tmp_path, window=1024)
+    assert reading.failures == ()
+    held = held_part(dense, target.holds, LABELS)
+    assert held is not None
+    assert without_origin(again.record) == without_origin(held)
+    for row in read_jsonl(tmp_path / "train.jsonl"):
+        answer = parse_answer(row["output"], len(row["timeseries"][0]), LABELS)
+        assert (answer.flags, "\n" in row["output"]) == ((), False)
+        assert len(answer.intervals) <= 64
 
 
 def test_the_paired_series_and_its_labels_agree_in_every_format(files: list[FileReading]) -> None:

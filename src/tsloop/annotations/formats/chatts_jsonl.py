@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsloop.annotations.finetune import MIN_WINDOW
 from tsloop.annotations.formats.attributes import read_overall
 from tsloop.annotations.formats.base import (
     Failure,
@@ -32,6 +33,7 @@ from tsloop.annotations.formats.base import (
 from tsloop.annotations.formats.source import Source
 from tsloop.annotations.formats.targets import Target, read_prompt, read_target
 from tsloop.annotations.record import AnnotationRecord
+from tsloop.annotations.split import SplitConfig
 from tsloop.errors import AnnotationError
 from tsloop.files import dump_json
 from tsloop.grammar import PLACEHOLDER, render_answer, render_prompt, shown_values
@@ -41,6 +43,7 @@ from tsloop.series.types import Series
 __all__ = ["FORMAT", "ChattsJsonl"]
 
 _COLUMNS = ("input", "output", "timeseries")
+_MOST_ITEMS = SplitConfig().max_answer_intervals
 
 
 @dataclass(slots=True)
@@ -232,7 +235,19 @@ def _rows(record: AnnotationRecord, context: WriteContext) -> Iterator[dict[str,
     series = context.store[record.series_id]
     edges = np.linspace(0, len(series), -(-len(series) // context.window) + 1).astype(int).tolist()
     for first, stop in pairwise(edges):
-        yield _row(record, series, first, stop, context)
+        for part in _sparse(record, first, stop):
+            yield _row(record, series, *part, context)
+
+
+def _sparse(record: AnnotationRecord, first: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Rows ``first..stop-1``, halved until no answer is longer than those of training sets."""
+    count = sum(i.start < stop and i.end >= first for i in record.intervals)
+    if count <= _MOST_ITEMS or stop - first < 2 * MIN_WINDOW:
+        yield first, stop
+    else:
+        middle = (first + stop) // 2
+        yield from _sparse(record, first, middle)
+        yield from _sparse(record, middle, stop)
 
 
 def _row(
