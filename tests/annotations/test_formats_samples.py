@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conformance_tools import LABELS, START, MemoryStore, round_trip, without_origin
 
-from tsloop.annotations.formats.base import ReadOptions
+from tsloop.annotations.formats.base import ReadOptions, WriteContext
 from tsloop.annotations.formats.binding import Binder, Bound
+from tsloop.annotations.formats.exporting import export_records, with_original_labels
 from tsloop.annotations.formats.importing import FileReading, bind_all, read_files
 from tsloop.annotations.formats.labels_json import differences, read_labels_json
 from tsloop.annotations.formats.losses import held_part
 from tsloop.annotations.formats.mapping import Mapped, survey
 from tsloop.annotations.formats.registry import get_format
 from tsloop.annotations.formats.source import Source
+from tsloop.annotations.formats.stamps import to_ns
 from tsloop.answers import parse_answer
 from tsloop.errors import AnnotationError
 from tsloop.files import read_jsonl
@@ -154,8 +159,6 @@ def test_real_records_as_training_rows_are_valid_json_of_one_grammar(
 
 
 def test_the_paired_series_and_its_labels_agree_in_every_format(files: list[FileReading]) -> None:
-    import csv
-
     path = SAMPLES / "acquisition" / "rev_a" / "ZHLH_4C_1216_FI_10401C.PV.csv"
     with path.open(encoding="utf-8") as stream:
         values = np.array([float(row["value"]) for row in csv.DictReader(stream)])
@@ -202,3 +205,91 @@ def test_drift_of_the_real_label_sets_is_found() -> None:
         "noise/almost_no_noise": ("几乎无噪声", "低"),
     }
     assert differences(of(2), of(1)) == []
+
+
+def foreign_round_trip(
+    file: FileReading, store: MemoryStore, names: dict[str, str | None]
+) -> bytes:
+    """Foreign → canonical, labels by a mapping → the first file that its format writes again."""
+    assert file.reading is not None
+    labels = survey(file.reading.records, LABELS, Mapped()).open_labels
+    # Kinds of a foreign set, each to one of ours, so that no two overlapping ones become one.
+    kinds = dict(zip(((x.id, x.text) for x in labels), LABELS.ids[1:], strict=False))
+    binder = Binder(store, LABELS, Mapped(LABELS.ref, kinds, {}, names), format=file.reading.format)
+    records = [binder.bind(record).record for record in file.reading.records]
+    records, label_set = with_original_labels(records, LABELS)
+    context = WriteContext(store, label_set)
+    return next(export_records(get_format(file.reading.format), records, context).files)[1]
+
+
+def test_a_real_table_comes_back_cell_by_cell(files: list[FileReading]) -> None:
+    file = next(f for f in files if f.path.name == "sample_trainset.csv")
+    rows = list(csv.DictReader(file.path.read_text("utf-8").splitlines()))
+    columns: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        columns.setdefault(row["series"], []).append(row)
+    store = MemoryStore(
+        *(
+            Series(
+                name,
+                np.array([to_ns(row["timestamp"]) for row in column]),
+                np.array([float(row["value"]) for row in column]),
+            )
+            for name, column in columns.items()
+        )
+    )
+    text = foreign_round_trip(file, store, {}).decode()
+    again = list(csv.DictReader(text.splitlines()))
+
+    def key(row: dict[str, str]) -> tuple[str, str]:
+        return row["series"], row["timestamp"]
+
+    assert [{**r, "value": ""} for r in sorted(again, key=key)] == [
+        {**r, "value": ""} for r in sorted(rows, key=key)
+    ]
+    assert Counter(row["label"] for row in again) == Counter(row["label"] for row in rows)
+
+
+def test_a_real_annotation_comes_back_segment_by_segment(files: list[FileReading]) -> None:
+    file = next(f for f in files if f.path.name.startswith("v2_export"))
+    document = json.loads(file.path.read_text("utf-8"))
+    stamps = START + 10**9 * np.arange(5000)
+    store = MemoryStore(Series("x", stamps, np.arange(5000.0)))
+    again = json.loads(foreign_round_trip(file, store, {document["filename"]: "x"}))
+
+    def segments(data: dict) -> list[tuple]:  # type: ignore[type-arg]
+        return sorted(
+            (
+                s["start"],
+                s["end"],
+                s["count"],
+                a["label"]["id"],
+                a["label"]["text"],
+                a["expert_output"],
+            )
+            for a in data["annotations"]
+            for s in a["segments"]
+        )
+
+    assert segments(again) == segments(document)
+    assert again["export_time"] == document["export_time"]
+
+
+def test_real_windows_find_their_rows(files: list[FileReading]) -> None:
+    path = SAMPLES / "external" / "nab_ec2_cpu_utilization_24ae8d.csv"
+    rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+    name = "realAWSCloudwatch/ec2_cpu_utilization_24ae8d"
+    stamps = np.array([to_ns(row["timestamp"], "UTC") for row in rows])
+    store = MemoryStore(Series(name, stamps, np.array([float(row["value"]) for row in rows])))
+    reading = next(f.reading for f in files if f.path.name == "nab_combined_windows_slice.json")
+    assert reading is not None
+    (record,) = [record for record in reading.records if record.name == f"{name}.csv"]
+    found = Binder(store, LABELS).bind(record).record.intervals
+    assert [rows[i.start]["timestamp"] for i in found] == [
+        "2014-02-26 13:45:00",
+        "2014-02-27 08:55:00",
+    ]
+    assert [rows[i.end]["timestamp"] for i in found] == [
+        "2014-02-27 06:25:00",
+        "2014-02-28 01:35:00",
+    ]

@@ -190,6 +190,15 @@ def test_export_says_what_is_lost_and_writes_nothing_then(project: Project, tmp_
     (tmp_path / "n" / "combined_windows.json").write_text("mine")
     with pytest.raises(TsloopError, match="is there already, with other content"):
         call("export", "nab", tmp_path / "n", "--from", "it001", "--accept-loss")
+    values = np.full(80, np.nan)
+    with SeriesWriter(project.series, thumbnail_width=0) as writer:
+        for name in ("a/FI_1.PV", "a/FI_2.PV"):
+            writer.add(Series(name, START + STEP * np.arange(80), values))
+    empty = [adapter.record(name) for name in ("a/FI_1.PV", "a/FI_2.PV")]
+    adapter.import_records("it002", empty)
+    with pytest.raises(TsloopError, match="has no value"):
+        call("export", "qwen", tmp_path / "q", "--from", "it002")
+    assert list((tmp_path / "q").iterdir()) == []  # all of it, or nothing
     with pytest.raises(TsloopError, match="Say what to export"):
         call("export", "nab", tmp_path / "n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,10 +40,10 @@ def export_labels(
         bool, typer.Option("--accept-loss", help="Write although labels would change.")
     ] = False,
 ) -> None:
-    """Write labels or detections for another tool; says what its format cannot hold.
+    """Write labels or detections for another tool; says what it cannot hold.
 
-    Where intervals, labels, "no anomaly" or attributes would be lost nothing is written, unless
-    that is accepted. Files that are there already are never overwritten.
+    Where intervals, labels, "no anomaly" or attributes would be lost,
+    nothing is written unless that is accepted. Nothing is overwritten.
     """
     from tsloop.annotations.formats.base import WriteContext
     from tsloop.annotations.formats.exporting import export_records
@@ -138,16 +139,24 @@ def _say_losses(export: Export, name: str) -> None:
 
 
 def _write(export: Export, out: Path) -> int:
+    """All files, or none where one cannot be made; returns how many."""
     from tsloop.errors import AnnotationError
     from tsloop.files import write_bytes_atomic
 
-    count = 0
-    for name, data in export.files:
-        path = out / name
-        if path.exists() and path.read_bytes() != data:
-            raise AnnotationError(
-                f"{path} is there already, with other content.", hint="Choose an empty folder."
-            )
-        write_bytes_atomic(path, data)
-        count += 1
-    return count
+    out.mkdir(parents=True, exist_ok=True)
+    made: list[Path] = []
+    with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as temporary:
+        place = Path(temporary)
+        for name, data in export.files:
+            target = out / name
+            if target.exists() and target.read_bytes() != data:
+                raise AnnotationError(
+                    f"{target} is there already, with other content.",
+                    hint="Choose an empty folder.",
+                )
+            write_bytes_atomic(place / name, data)
+            made.append(Path(name))
+        for path in made:
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).replace(out / path)
+    return len(made)

@@ -74,10 +74,10 @@ def import_labels(
         bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
     ] = False,
 ) -> None:
-    """Take in labels of other tools; says what was read, mended, unclear, and written.
+    """Take in labels of other tools; says what was read, mended and unclear.
 
-    Nothing is guessed and nothing that a person said is overwritten. All records are written, or
-    none (see --skip-failed). Without --into nothing is written either.
+    Nothing is guessed, and nothing that a person said is overwritten.
+    All records are written, or none (see --skip-failed); none without --into.
     """
     from tsloop.annotations.formats.base import ReadOptions
     from tsloop.annotations.formats.binding import Binder
@@ -94,13 +94,16 @@ def import_labels(
     files = list(read_files(paths, format_name, options))
     for file in files:
         say_file(file)
+    unread = _unread(files, paths)
+    if not any(file.reading and file.reading.records for file in files):
+        typer.echo("No labels found.")
+        raise typer.Exit(1 if unread else 0)
     mapped = Mapped.load(mapping, context.label_set) if mapping else Mapped()
     readings = [file.reading for file in files if file.reading is not None]
     records = [record for reading in readings for record in reading.records]
     say_total(files)
     found = survey(records, context.label_set, mapped)
     say_labels(found, context.label_set.ref)
-    unread = _unread(files, paths)
     if write_mapping is not None:
         _write_mapping(write_mapping, found, records, context, mapped)
         return

@@ -10,6 +10,7 @@ from typing import Any
 from tsloop.annotations.formats.base import Reading
 from tsloop.annotations.formats.labels_json import is_labels_json, read_labels_json
 from tsloop.annotations.formats.source import Source
+from tsloop.annotations.record import SCHEMA
 from tsloop.answers import parse_answer
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Status
@@ -77,6 +78,11 @@ def _describe_text(source: Source) -> str:
     if source.path.suffix.lower() == ".json":
         return "no valid JSON"
     if source.path.suffix.lower() == ".jsonl":
+        if source.rows and f'"{SCHEMA}"' in source.rows[0][1]:
+            return (
+                f"a journal of tsloop with {counted(lines, 'record')}: it is read where it lies "
+                "(data/labels), or with: tsloop labels gold add FILE"
+            )
         return f"{counted(lines, 'line')} of JSON that hold no labels of a known format"
     single = all(len(line.split()) == 1 for _, line in source.rows)
     return f"a list of {counted(lines, 'name')}" if single else f"text of {counted(lines, 'line')}"
