@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
+from tsloop.annotations.fitting import SeriesLookup
 from tsloop.annotations.formats.accounts import describe_other, describe_reading, is_damaged
 from tsloop.annotations.formats.base import (
     Failure,
@@ -23,6 +25,7 @@ from tsloop.annotations.formats.naming import candidates
 from tsloop.annotations.formats.registry import detect_format, get_format
 from tsloop.annotations.formats.source import Source
 from tsloop.errors import AnnotationError
+from tsloop.series.types import Series
 
 __all__ = ["Binding", "FileReading", "bind_all", "open_names", "read_files", "read_source"]
 
@@ -107,9 +110,10 @@ def bind_all(readings: Iterable[Reading], binder: Binder) -> Binding:
     bound: list[Bound] = []
     failures: list[Failure] = []
     hints: Counter[str] = Counter()
+    store = _Remembering(binder.store)
     for reading in readings:
         own = Binder(
-            binder.store,
+            store,
             binder.label_set,
             binder.mapped,
             binder.snap,
@@ -123,6 +127,22 @@ def bind_all(readings: Iterable[Reading], binder: Binder) -> Binding:
                 failures.append(Failure(record.place, error.message))
                 hints.update([error.hint] if error.hint else [])
     return Binding(tuple(bound), tuple(failures), hints)
+
+
+class _Remembering:
+    """A series store that keeps the shorter series it was asked for last, about 250 MB of them.
+
+    Records without a name are compared with every series; each would be read from disk for each.
+    """
+
+    def __init__(self, store: SeriesLookup) -> None:
+        self.entries = store.entries
+        self._read = store.__getitem__
+        self._recent = lru_cache(maxsize=256)(store.__getitem__)
+
+    def __getitem__(self, series_id: str) -> Series:
+        short = self.entries[series_id].n_rows <= 1 << 16
+        return self._recent(series_id) if short else self._read(series_id)
 
 
 def open_names(records: Iterable[ForeignRecord], binder: Binder) -> dict[str, str | None]:
