@@ -131,6 +131,37 @@ def test_failures_of_many_records_come_with_their_hints(tmp_path: Path) -> None:
     assert "--write-mapping" in next(iter(binding.hints))
 
 
+def windows(*parts: tuple[int, int, str]) -> Any:
+    """Windows ``first..last`` of the series, each with an answer, bound together."""
+    whole = make_series("whole", 80)
+    values = np.where(np.isnan(whole.values), 0.0, whole.values)
+    store = MemoryStore(Series("whole", whole.timestamps, values))
+    rows = [
+        {"input": "<ts><ts/>", "output": out, "timeseries": [values[first : last + 1].tolist()]}
+        for first, last, out in parts
+    ]
+    source = Source(Path("t.jsonl"), "\n".join(map(json.dumps, rows)).encode())
+    reading = get_format("chatts_jsonl").read(source, ReadOptions())
+    binding = bind_all([reading], Binder(store, LABELS))
+    assert binding.failures == ()
+    return binding.bound
+
+
+def test_windows_of_one_series_are_joined() -> None:
+    step = "[{'interval': [%d, %d], 'type': 'step_up'}]"
+    (whole,) = windows((0, 49, step % (30, 42)), (20, 79, step % (10, 22)))
+    assert [(i.start, i.end) for i in whole.record.intervals] == [(30, 42)]
+    assert (whole.doubts, whole.part) == ((), None)
+    assert whole.record.extra["imported"]["place"] == "t.jsonl, line 1 and 1 more"
+    (short,) = windows((0, 29, "[]"), (40, 79, step % (0, 0)))
+    assert [(i.start, i.end) for i in short.record.intervals] == [(40, 40)]
+    assert short.doubts == ("only 70 of 80 rows were judged",)
+    (torn,) = windows((0, 49, "[]"), (20, 79, step % (10, 22)))
+    assert torn.doubts == ("windows that overlap disagree",)
+    (calm,) = windows((0, 49, "[]"), (50, 79, "[]"))
+    assert (calm.record.result, calm.doubts) == (Status.NONE, ())
+
+
 def test_training_rows_that_are_missing_or_changed_are_noticed(tmp_path: Path) -> None:
     target = get_format("chatts_jsonl")
     record = AnnotationRecord(

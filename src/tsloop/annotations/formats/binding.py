@@ -7,8 +7,8 @@ that says what to state; what has no place in the canonical record is kept under
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,22 @@ class Bound:
     """A canonical record, whether somebody has judged it, and what to know about it.
 
     ``doubts`` are reasons to look at it before it counts, ``notes`` what was done or left out.
+    ``part`` are the rows (inclusive) that were judged, where those are not all.
     """
 
     record: AnnotationRecord
     proposed: bool
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    part: tuple[int, int] | None = None
+
+    @property
+    def partial(self) -> str:
+        """The doubt that a part of a series leaves; empty where all of it was judged."""
+        if self.part is None:
+            return ""
+        first, last = self.part
+        return f"only rows {first} to {last} of {self.record.n_rows} were judged"
 
 
 @dataclass(frozen=True)
@@ -126,9 +136,10 @@ class Binder:
             time=foreign.time,
             extra={IMPORTED: more},
         )
-        doubts = (*foreign.doubts, *_partial(foreign, offset, entry.n_rows))
         notes += [f"{attribute} {value} has no place here" for attribute, value in unplaced.items()]
-        return Bound(record, foreign.proposed, doubts, (*foreign.repairs, *notes))
+        part = _part(foreign, offset, entry.n_rows)
+        bound = Bound(record, foreign.proposed, foreign.doubts, (*foreign.repairs, *notes), part)
+        return replace(bound, doubts=(*bound.doubts, bound.partial)) if part else bound
 
     def _interval(
         self, span: Span, foreign: ForeignRecord, series: Series, offset: int, notes: list[str]
@@ -205,14 +216,14 @@ class Binder:
         return placed, unplaced
 
 
-def _partial(foreign: ForeignRecord, offset: int, n_rows: int) -> Sequence[str]:
-    """A doubt where only a part of the series was judged."""
+def _part(foreign: ForeignRecord, offset: int, n_rows: int) -> tuple[int, int] | None:
+    """The rows that were judged, or ``None`` where those are all."""
     part = foreign.part
     if part is None and foreign.values is not None:
         part = (0, len(foreign.values) - 1)
     if part is None or (offset == 0 and part == (0, n_rows - 1)):
-        return ()
-    return (f"only rows {part[0] + offset} to {part[1] + offset} of {n_rows} were judged",)
+        return None
+    return part[0] + offset, part[1] + offset
 
 
 def said_by_file(record: AnnotationRecord, format_name: str) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from tsloop.annotations.formats.base import (
 )
 from tsloop.annotations.formats.binding import Binder, Bound
 from tsloop.annotations.formats.naming import candidates
+from tsloop.annotations.formats.parts import join_parts
 from tsloop.annotations.formats.registry import detect_format, get_format
 from tsloop.annotations.formats.source import Source
 from tsloop.errors import AnnotationError
@@ -106,7 +107,10 @@ def _failed(path: Path, error: AnnotationError) -> Reading:
 
 
 def bind_all(readings: Iterable[Reading], binder: Binder) -> Binding:
-    """Bind every record; what is not certain is a failure with its place."""
+    """Bind every record; what is not certain is a failure with its place.
+
+    Records that judge windows of one series become one record.
+    """
     bound: list[Bound] = []
     failures: list[Failure] = []
     hints: Counter[str] = Counter()
@@ -126,7 +130,7 @@ def bind_all(readings: Iterable[Reading], binder: Binder) -> Binding:
             except AnnotationError as error:
                 failures.append(Failure(record.place, error.message))
                 hints.update([error.hint] if error.hint else [])
-    return Binding(tuple(bound), tuple(failures), hints)
+    return Binding(tuple(join_parts(bound)), tuple(failures), hints)
 
 
 class _Remembering:
