@@ -127,6 +127,12 @@ def test_gold_and_training_keep_apart(project: Project, tmp_path: Path) -> None:
     records = AnnotationAdapter(project)
     made = [records.record("a/FI_1.PV", [Interval(row, row)]) for row in (3, 4)]
     plan = plan_import(project, "it001", made, ["it001"])
+    silent, stated = made[0], made[0].replace(overall={"trend": "increase"})
+    records.import_records("it002", [stated])
+    assert plan_import(project, "it002", [silent], ["it002"]).same == ("a/FI_1.PV",)
+    other = stated.replace(overall={"trend": "stable"})
+    assert len(plan_import(project, "it002", [other], ["it002"]).conflicts) == 1
+    project.labels("it002").unlink()
     assert (plan.add, [c.reason[:9] for c in plan.conflicts]) == ((), ["the files"])
     same = call("import", save(tmp_path / "x.json", twice[:1] * 2), "--into", "it001")
     assert "Wrote 1 record" in same.output

@@ -96,10 +96,11 @@ def _held(project: Project, names: Iterable[str]) -> dict[str, tuple[AnnotationR
     return found
 
 
-def _say_the_same(one: AnnotationRecord, other: AnnotationRecord) -> bool:
-    return _substance(one) == _substance(other)
+def _say_the_same(held: AnnotationRecord, other: AnnotationRecord) -> bool:
+    """Whether another record adds nothing; attributes that it does not mention do not differ."""
+    attributes = dict(held.overall) | dict(other.overall) == dict(held.overall)
+    return attributes and held.result is other.result and _spans(held) == _spans(other)
 
 
-def _substance(record: AnnotationRecord) -> tuple[object, ...]:
-    spans = [(interval.start, interval.end, interval.label) for interval in record.intervals]
-    return record.result, spans, dict(record.overall)
+def _spans(record: AnnotationRecord) -> list[tuple[int, int, str]]:
+    return [(interval.start, interval.end, interval.label) for interval in record.intervals]
