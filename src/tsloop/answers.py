@@ -17,7 +17,7 @@ from typing import Any
 
 from tsloop.intervals import Detection, Interval, Status
 from tsloop.labels import LabelSet
-from tsloop.lenient import CutDict, CutList, Fragment, read_fragments
+from tsloop.lenient import KINDS, CutDict, CutList, Fragment, read_fragments
 
 __all__ = ["FLAGS", "ParsedAnswer", "parse_answer"]
 
@@ -43,7 +43,9 @@ class ParsedAnswer:
 
     ``status`` is ``failed`` where nothing usable was said. ``flags`` are from `FLAGS`; ``raw`` is
     the text as it came; ``overall`` are statements on the whole series; ``unknown_labels`` are
-    texts that the label set does not know (their intervals carry the general label).
+    texts that the label set does not know (their intervals carry the general label). ``repairs``
+    names what was mended: kinds of `tsloop.lenient.KINDS`, and ``joined`` for several values in a
+    row where one was due.
     """
 
     status: Status
@@ -52,6 +54,7 @@ class ParsedAnswer:
     raw: str
     overall: Mapping[str, str] = field(default_factory=dict)
     unknown_labels: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
 
     @property
     def form(self) -> str:
@@ -77,8 +80,11 @@ class ParsedAnswer:
         return Detection.of(self.intervals)
 
 
-def parse_answer(text: str, n_rows: int, label_set: LabelSet) -> ParsedAnswer:
-    """Read an answer about rows ``0..n_rows-1``; never raises, never leaves these rows."""
+def parse_answer(text: str, n_rows: int, label_set: LabelSet | None) -> ParsedAnswer:
+    """Read an answer about rows ``0..n_rows-1``; never raises, never leaves these rows.
+
+    Without a label set the intervals carry the texts of their labels as they were written.
+    """
     collected = _Collector(n_rows, label_set)
     body, outside = text.strip(), ""
     if (strict := _strict(body)) is None:  # a fence or a tag inside a reason is part of the reason
@@ -91,8 +97,10 @@ def parse_answer(text: str, n_rows: int, label_set: LabelSet) -> ParsedAnswer:
         fragments = read_fragments(body)
         between = _outside(body, fragments)
         outside += between
-        collected.flag("repaired", any(fragment.repaired for fragment in fragments))
-        collected.flag("repaired", len(fragments) > 1 and not _words(between))
+        joined = len(fragments) > 1 and not _words(between)
+        collected.flag("repaired", joined or any(fragment.repaired for fragment in fragments))
+        kinds = {kind for fragment in fragments for kind in fragment.kinds}
+        collected.repairs = [*(["joined"] if joined else []), *(k for k in KINDS if k in kinds)]
         if not fragments and _is_none_text(body):
             collected.nothing += 1
             collected.flag("repaired")
@@ -173,7 +181,7 @@ def _label_index(label_set: LabelSet) -> dict[str, str]:
 class _Collector:
     """Gathers items from parsed values and decides on the status."""
 
-    def __init__(self, n_rows: int, label_set: LabelSet) -> None:
+    def __init__(self, n_rows: int, label_set: LabelSet | None) -> None:
         self.n_rows = n_rows
         self.label_set = label_set
         self.flags: set[str] = set()
@@ -181,6 +189,7 @@ class _Collector:
         self.pairs: list[list[Any]] = []
         self.overall: dict[str, str] = {}
         self.unknown: list[str] = []
+        self.repairs: list[str] = []
         self.nothing = 0
         self.prose = False
         self.refused = False
@@ -266,7 +275,9 @@ class _Collector:
         return None
 
     def label(self, text: str) -> str:
-        """The label id that a text names, else the general one."""
+        """The label id that a text names, else the general one; without a set the text."""
+        if self.label_set is None:
+            return text.strip()
         general = "anomaly" if "anomaly" in self.label_set else (*self.label_set.ids, "anomaly")[0]
         if not text.strip():
             return general
@@ -300,7 +311,13 @@ class _Collector:
         intervals = sorted(self.found.values(), key=lambda i: (i.start, i.end, i.label))
         flags = tuple(flag for flag in FLAGS if flag in self.flags)
         return ParsedAnswer(
-            status, tuple(intervals), flags, raw, dict(self.overall), tuple(self.unknown)
+            status,
+            tuple(intervals),
+            flags,
+            raw,
+            dict(self.overall),
+            tuple(self.unknown),
+            tuple(self.repairs),
         )
 
 

@@ -8,10 +8,13 @@ was cut off. It never raises and it reads every character a bounded number of ti
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CutDict", "CutList", "Fragment", "read_fragments"]
+__all__ = ["KINDS", "CutDict", "CutList", "Fragment", "read_fragments"]
+
+KINDS = ("quotes", "brackets", "commas", "comments", "literals")
+"""What a repair can be named after; some have no name, see `Fragment.repaired`."""
 
 _OPEN = {
     "[": "list",
@@ -62,12 +65,18 @@ class CutList(list[Any]):
 
 @dataclass(slots=True)
 class Fragment:
-    """One value found in a text: ``text[start:stop]``, and whether it had to be repaired."""
+    """One value found in a text: ``text[start:stop]``, and whether it had to be repaired.
+
+    ``kinds`` are those of `KINDS` that were met: single or curly ``quotes``, full-width
+    ``brackets``, ``commas`` too many or of another script, ``comments``, Python ``literals`` or
+    other words without quotes.
+    """
 
     value: Any
     start: int
     stop: int
     repaired: bool = False
+    kinds: frozenset[str] = frozenset()
 
 
 def read_fragments(text: str) -> list[Fragment]:
@@ -79,7 +88,8 @@ def read_fragments(text: str) -> list[Fragment]:
         value = reader.container(0)
         if reader.too_deep:
             return []
-        found.append(Fragment(value, match.start(), reader.position, reader.repaired))
+        kinds = frozenset(reader.kinds)
+        found.append(Fragment(value, match.start(), reader.position, reader.repaired, kinds))
         position = reader.position
     return found
 
@@ -90,18 +100,25 @@ class _Reader:
     position: int
     repaired: bool = False
     too_deep: bool = False
+    kinds: set[str] = field(default_factory=set)
+
+    def note(self, kind: str, condition: bool) -> None:
+        """Remember a repair by its kind when the condition holds."""
+        if condition:
+            self.repaired = True
+            self.kinds.add(kind)
 
     def peek(self) -> str:
         """The next character that is neither space nor comment; empty at the end of the text."""
         if skipped := _SKIP.match(self.text, self.position):
-            self.repaired |= bool(skipped.group().strip())
+            self.note("comments", bool(skipped.group().strip()))
             self.position = skipped.end()
         return self.text[self.position : self.position + 1]
 
     def container(self, depth: int) -> Any:
         """Read from an opening bracket to its closing one, or to the end of the text."""
         kind = _OPEN[self.text[self.position]]
-        self.repaired |= self.text[self.position] not in "[{"
+        self.note("brackets", self.text[self.position] not in "[{")
         self.position += 1
         if depth > _MAX_DEPTH:
             self.too_deep, self.position = True, len(self.text)
@@ -111,7 +128,7 @@ class _Reader:
         while True:
             char = self.peek()
             if char in (",", "，"):
-                self.repaired |= comma or char != ","
+                self.note("commas", comma or char != ",")
                 comma = True
                 self.position += 1
                 continue
@@ -129,7 +146,7 @@ class _Reader:
             else:
                 items.append(item)
             comma = False
-        self.repaired |= bool(char) and comma and bool(items or pairs)
+        self.note("commas", bool(char) and comma and bool(items or pairs))
         return self.close(kind, char, items, pairs)
 
     def close(self, kind: str, char: str, items: list[Any], pairs: dict[str, Any]) -> Any:
@@ -137,7 +154,7 @@ class _Reader:
         if not char:
             return _cut(kind, items, pairs)
         if _CLOSE[char] == kind:
-            self.repaired |= char not in "]}"
+            self.note("brackets", char not in "]}")
             self.position += 1
         else:
             # The bracket belongs to an outer container, or to none: this one ends without it.
@@ -182,7 +199,7 @@ class _Reader:
 
     def string(self, quote: str) -> Any:
         """A quoted string; a quote inside it that nothing JSON-like follows is part of it."""
-        self.repaired |= quote != '"'
+        self.note("quotes", quote != '"')
         closing, out = _QUOTES[quote], []
         at = self.position + 1
         while at < len(self.text):
@@ -236,7 +253,7 @@ class _Reader:
         self.position = word.end()
         if self.position == len(self.text):
             return _CUT
-        self.repaired |= word.group() not in ("true", "false", "null")
+        self.note("literals", word.group() not in ("true", "false", "null"))
         return _LITERALS.get(word.group().lower(), word.group())
 
 

@@ -149,3 +149,22 @@ def test_an_explicit_none_is_none(text: str, space: str, fenced: bool) -> None:
 @given(st.sampled_from(REFUSALS), plain, st.sampled_from(["", " []", ' {"anomalies": []}']))
 def test_a_refusal_is_a_failure(refusal: str, more: str, claim: str) -> None:
     assert parse_answer(f"{refusal} {more}{claim}", 50, LABELS).status is Status.FAILED
+
+
+def test_repairs_are_named() -> None:
+    def repairs(text: str) -> tuple[str, ...]:
+        return parse_answer(text, 100, LABELS).repairs
+
+    assert repairs('[{"interval":[1,2]}]') == ()
+    assert repairs("{'interval': [1, 2], 'type': 'step_up'}") == ("quotes",)
+    assert repairs('{"interval":[1,2]},{"interval":[4,5]}') == ("joined",)
+    assert repairs('（"range": [10, 20]）') == ()  # no bracket that data may begin with: prose
+    assert repairs('［｛"range": [10, 20]｝］') == ("brackets",)
+    assert repairs('[{"interval":[1,2],"type":None,}] // done') == ("commas", "literals")
+
+
+def test_without_a_label_set_labels_stay_as_they_were_written() -> None:
+    text = '[{"interval":[1,2],"type":"点异常"},{"interval":[3,4],"type":" ChatTS "},[7,8]]'
+    answer = parse_answer(text, 9, None)
+    assert [i.label for i in answer.intervals] == ["点异常", "ChatTS"]
+    assert answer.unknown_labels == ()

@@ -21,7 +21,7 @@ from tsloop.grammar import render_answer, render_prompt, shown_values
 from tsloop.intervals import Interval
 from tsloop.labels import LabelSet
 
-__all__ = ["anomaly_windows", "clean_windows", "finetune_rows"]
+__all__ = ["MIN_WINDOW", "anomaly_windows", "clean_windows", "finetune_rows"]
 
 MIN_WINDOW = 64
 """Clean windows have at least this many rows; windows with anomalies where that is possible."""

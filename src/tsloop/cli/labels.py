@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from tsloop.cli import label_export, label_import, label_sets
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Work with labels.", no_args_is_help=True)
 gold = typer.Typer(help="Gold: labels that are only ever scored against.", no_args_is_help=True)
 app.add_typer(gold, name="gold")
+app.command("import")(label_import.import_labels)
+app.command("export")(label_export.export_labels)
+app.command("formats")(label_export.list_formats)
+app.command("set")(label_sets.label_set)
 
 
 @app.command()

@@ -24,7 +24,7 @@ from tsloop.files import read_json
 from tsloop.labels import LabelSet
 from tsloop.project import Project
 
-__all__ = ["add_gold", "load_gold"]
+__all__ = ["add_gold", "add_gold_records", "load_gold"]
 
 _HINT = (
     "Bring the lines back (`git log -p -- {where}` shows them); a record is corrected by one of a "
@@ -61,11 +61,22 @@ def add_gold(
     be found again where the series changes.
     Nothing is written unless all gold fits, was labelled blind, and trains nobody.
     """
+    return add_gold_records(project, read_journal(file), iterations, store, label_set)
+
+
+def add_gold_records(
+    project: Project,
+    records: list[AnnotationRecord],
+    iterations: Iterable[str],
+    store: SeriesLookup,
+    label_set: LabelSet,
+) -> tuple[GoldSet, int]:
+    """`add_gold` for records at hand."""
     names = list(iterations)
     path = project.labels("gold")
     held = read_journal(path) if path.exists() else []
     _check_published(project, path, names)
-    given = fit_gold(_as_gold(read_journal(file)), store, label_set)
+    given = fit_gold(_as_gold(records), store, label_set)
     added = [r for r in given.records.values() if r not in held and _is_new(r, held)]
     for name in names:
         if project.snapshot(name).is_dir():

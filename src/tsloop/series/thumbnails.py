@@ -24,8 +24,13 @@ _GAP_ALPHA = 70
 Floats = npt.NDArray[np.float64]
 
 
-def draw_thumbnail(values: Floats, width: int = 240, height: int = 60) -> bytes:
-    """A PNG of ``values`` (NaN is a gap), x by row number and y from lowest to highest value."""
+def draw_thumbnail(
+    values: Floats, width: int = 240, height: int = 60, *, opaque: bool = False
+) -> bytes:
+    """A PNG of ``values`` (NaN is a gap), x by row number and y from lowest to highest value.
+
+    ``opaque`` puts it on white, for readers (vision models) that ignore transparency.
+    """
     columns, rows = width * _SCALE, height * _SCALE
     shades = np.zeros((height, width), dtype=np.uint8)
     low, high, gap = _column_ranges(values, columns)
@@ -38,7 +43,13 @@ def draw_thumbnail(values: Floats, width: int = 240, height: int = 60) -> bytes:
     shades[:, gaps] = np.where(shades[:, gaps] == 0, _SHADES, shades[:, gaps])
     alphas = [round(255 * shade / (_SHADES - 1)) for shade in range(_SHADES)]
     colours = [(*_LINE, alpha) for alpha in alphas] + [(*_GAP, _GAP_ALPHA)]
-    return encode_png(shades, colours)
+    return encode_png(shades, [_on_white(c) for c in colours] if opaque else colours)
+
+
+def _on_white(colour: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    red, green, blue, alpha = colour
+    r, g, b = (round(255 + (part - 255) * alpha / 255) for part in (red, green, blue))
+    return r, g, b, 255
 
 
 def _column_ranges(values: Floats, columns: int) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:

@@ -1,0 +1,106 @@
+"""Imported labels enter the journals; what people said before is never overwritten.
+
+A record that says what a journal already says is left alone, so an import may be repeated. One that
+says something else than a person did is a conflict: it is written only as a later revision, and
+only when that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tsloop.annotations.journal import latest, read_journal
+from tsloop.annotations.record import AnnotationRecord
+from tsloop.project import Project
+
+__all__ = ["GOLD", "Conflict", "Plan", "plan_import"]
+
+GOLD = "gold"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A record that cannot enter as it is, and why."""
+
+    record: AnnotationRecord
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an import would do: records to add (some as a later revision), and what stays out."""
+
+    add: tuple[AnnotationRecord, ...]
+    revised: tuple[str, ...]
+    same: tuple[str, ...]
+    conflicts: tuple[Conflict, ...]
+
+
+def plan_import(
+    project: Project,
+    into: str,
+    records: Sequence[AnnotationRecord],
+    iterations: Iterable[str],
+    *,
+    revise: bool = False,
+) -> Plan:
+    """Compare records with every journal of people; ``into`` is an iteration or ``gold``."""
+    train = _held(project, [name for name in iterations if name != GOLD])
+    gold = _held(project, [GOLD])
+    own, other = (gold, train) if into == GOLD else (train, gold)
+    add: list[AnnotationRecord] = []
+    revised: list[str] = []
+    same: list[str] = []
+    conflicts: list[Conflict] = []
+    seen: dict[str, AnnotationRecord] = {}
+    for record in records:
+        series_id = record.series_id
+        held = own.get(series_id)
+        if series_id in seen:
+            if not _say_the_same(seen[series_id], record):
+                conflicts.append(Conflict(record, "the files judge it twice, and differently"))
+            continue
+        seen[series_id] = record
+        if series_id in other:
+            reason = "it is labelled for training" if into == GOLD else "it is gold"
+            conflicts.append(Conflict(record, reason))
+        elif held is None:
+            add.append(record)
+        elif _say_the_same(held[0], record):
+            same.append(series_id)
+        elif revise:
+            add.append(record.replace(revision=held[0].revision + 1))
+            revised.append(series_id)
+        else:
+            who = held[0].author or "somebody"
+            reason = f"{who} judged it differently in {held[1]} (revision {held[0].revision})"
+            conflicts.append(Conflict(record, reason))
+    twice = {c.record.series_id for c in conflicts}
+    return Plan(
+        tuple(record for record in add if record.series_id not in twice),
+        tuple(series_id for series_id in revised if series_id not in twice),
+        tuple(same),
+        tuple(conflicts),
+    )
+
+
+def _held(project: Project, names: Iterable[str]) -> dict[str, tuple[AnnotationRecord, str]]:
+    """The latest record of each series in some journals, and the journal that has it."""
+    found: dict[str, tuple[AnnotationRecord, str]] = {}
+    for name in names:
+        path = project.labels(name)
+        for series_id, record in (latest(read_journal(path)) if path.exists() else {}).items():
+            if series_id not in found or record.revision > found[series_id][0].revision:
+                found[series_id] = (record, project.relative(path))
+    return found
+
+
+def _say_the_same(held: AnnotationRecord, other: AnnotationRecord) -> bool:
+    """Whether another record adds nothing; attributes that it does not mention do not differ."""
+    attributes = dict(held.overall) | dict(other.overall) == dict(held.overall)
+    return attributes and held.result is other.result and _spans(held) == _spans(other)
+
+
+def _spans(record: AnnotationRecord) -> list[tuple[int, int, str]]:
+    return [(interval.start, interval.end, interval.label) for interval in record.intervals]
