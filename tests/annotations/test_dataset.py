@@ -251,7 +251,9 @@ def test_old_labels_are_replayed_in_part(tmp_path, make_store) -> None:
     train = [e for e in examples if e.split == "train"]
     assert {e.series.id for e in train if not e.replay} <= new
     assert {e.series.id for e in train if e.replay}.isdisjoint(new)
-    assert not any(e.replay for e in examples if e.split == "valid")
+    valid = [e for e in examples if e.split == "valid"]
+    assert {e.series.id for e in valid if e.replay}.isdisjoint(new)
+    assert {e.series.id for e in valid if not e.replay} <= new
     _, everything = dataset(tmp_path, store, snapshot, "it002", incremental=False)
     whole = load_examples(tmp_path / "dataset", store)
     assert not any(e.replay for e in whole)

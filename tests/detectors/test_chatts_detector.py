@@ -193,5 +193,5 @@ def test_what_only_the_native_model_can_do_is_refused() -> None:
             ChattsConfig(finetune=FinetuneConfig(**setting))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="precision is 'int4'"):
         FinetuneConfig(precision="int4")
-    with pytest.raises(ConfigError, match="a batch of 12 has not so many parts"):
-        FinetuneConfig(accumulate=13)
+    with pytest.raises(ConfigError, match="a batch of 24 has not so many parts"):
+        FinetuneConfig(accumulate=25)
