@@ -91,7 +91,7 @@ def test_what_is_no_series_at_all_is_said(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         read(tmp_path / "none.csv")
     put(tmp_path / "x.xlsx", "PK")
-    with pytest.raises(SourceError, match=r"x\.xlsx is neither CSV nor parquet .*\.csv"):
+    with pytest.raises(SourceError, match=r"x\.xlsx is neither CSV, parquet nor Excel .*\.csv"):
         read(tmp_path / "x.xlsx")
     with pytest.raises(SourceError, match="holds no series"):
         read(tmp_path)
