@@ -57,7 +57,7 @@ class FolderTables:
     def table(self, file: str) -> Any:
         """The whole file; the last one is kept, for files with many series."""
         if getattr(self._kept, "file", None) != file:
-            self._kept.table = None  # let go of the old one before the new one is read
+            self._kept.file = self._kept.table = None  # let go of the old one before reading
             self._kept.table = self._read(file)
             self._kept.file = file
         return self._kept.table
