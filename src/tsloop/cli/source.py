@@ -21,14 +21,15 @@ def list_series(
     """Print the ids of the series that the source has, one a line; nothing is read or stored."""
     import contextlib
 
-    from tsloop.config.params import render
+    from tsloop.config.params import read_params, tried
     from tsloop.config.schema import source_config
     from tsloop.names import counted
     from tsloop.project import find_project
     from tsloop.sources import build
 
     project = find_project()
-    kind, config = source_config(render(project, overrides or [])["source"])
+    params = tried(project, overrides) if overrides else read_params(project)
+    kind, config = source_config(params["source"])
     with contextlib.chdir(project.root):
         source = build(kind, config)
         try:

@@ -101,9 +101,8 @@ def _local_times(times: npt.NDArray[np.int64], zone: str) -> list[str]:
     import pandas as pd
 
     local = pd.DatetimeIndex(times, tz="UTC").tz_convert(zone).tz_localize(None)
-    if _unit(times) == "s":
-        return [*local.strftime("%Y-%m-%d %H:%M:%S")]
-    return [str(stamp) for stamp in local]
+    texts = np.datetime_as_string(local.to_numpy("datetime64[ns]"), _unit(times))
+    return [text.replace("T", " ") for text in texts.tolist()]
 
 
 def _unit(times: npt.NDArray[np.int64]) -> Any:
