@@ -77,7 +77,7 @@ def series_jpeg(values: npt.NDArray[np.float64]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor="white")
+    figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor="white", layout="tight")
     FigureCanvasAgg(figure)
     axes: Any = figure.subplots()
     axes.plot(np.arange(len(values)), values, color="black", linewidth=0.5)

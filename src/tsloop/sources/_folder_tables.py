@@ -64,7 +64,8 @@ class FolderTables:
 
     def long_parquet(self, file: str) -> Any:
         """A parquet file that is too long to be read as a whole, opened; ``None`` for others."""
-        opened = read_parquet(self.path(file), pq.ParquetFile)
+        # Without read-ahead, which would hold the whole file.
+        opened = read_parquet(self.path(file), lambda path: pq.ParquetFile(path, pre_buffer=False))
         if opened.metadata.num_rows > ROW_GROUP:
             return opened
         opened.close()
