@@ -176,6 +176,17 @@ class NewData:
     def __len__(self) -> int:
         return len(self.names)
 
+    def batches(self, names: Sequence[str]) -> list[list[str]]:
+        """Some of `names` in groups that are best read one after the other."""
+        refused = self._source.refused or {}
+        readable = [name for name in names if name not in refused]
+        single = [[name] for name in names if name in refused]
+        return [*(list(batch) for batch in self._source.batches(readable)), *single]
+
+    def mark(self, name: str) -> str:
+        """A mark of the content of the file that a series comes from."""
+        return self._source.mark(name)
+
     def read(self, name: str) -> NewSeries:
         """Read and validate one of `names`."""
         from tsloop.series.validate import validate

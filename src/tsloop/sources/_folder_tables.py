@@ -25,6 +25,10 @@ class FolderTables:
         self._root, self._config = root, config
         self._kept = threading.local()
 
+    def __reduce__(self) -> tuple[type[FolderTables], tuple[Path, FolderConfig]]:
+        """What is kept belongs to this process."""
+        return FolderTables, (self._root, self._config)
+
     def path(self, file: str) -> Path:
         """Where a file lies, given relative to the folder."""
         parts = Path(file).parts

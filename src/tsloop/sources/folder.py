@@ -160,6 +160,11 @@ class FolderSource(Source):
             by_file.setdefault(self._entries[name].file, []).append(name)
         return [*by_file.values()]
 
+    def mark(self, name: str) -> str:
+        """A mark of the content of a series' file, or of the file of that name."""
+        entry = self._entries.get(name)
+        return mark(self.root / (name if entry is None else entry.file))
+
     def _check_folder(self) -> None:
         if not self.config.path:
             raise SourceError("source.path is empty.", hint="Set it to the folder with the series.")
