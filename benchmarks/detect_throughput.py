@@ -1,6 +1,6 @@
 """How many series `tsloop detect` does in a second, by one process and by several.
 
-Run as: python benchmarks/detect_throughput.py [--series 1000] [--rows 2880] [--jobs 2] [--model DIR]
+Run as: python benchmarks/detect_throughput.py [--series N] [--rows N] [--jobs N] [--model DIR]
 
 Writes daily waves with noise and a spike in every third, runs the command without pictures, and
 prints one JSON line: seconds of the whole command and of scoring, series per second, peak memory of

@@ -19,6 +19,7 @@ from tsloop.series.raw import RawStore
 from tsloop.series.store import SeriesStore
 from tsloop.sources import acquire, build
 from tsloop.sources.iotdb import PASSWORD, IotdbSource
+from tsloop.testing._iotdb_data import SqlError
 from tsloop.testing.iotdb_server import IotdbServer
 
 T0 = 1_700_000_000_000
@@ -164,6 +165,29 @@ def test_a_session_that_the_server_forgot_is_opened_again(server: IotdbServer) -
     built.list()
     server.service._sessions.clear()
     assert len(built.read(FI)) == 1000
+
+
+@pytest.mark.parametrize("code", [602, 717, 720, 802])
+def test_a_server_that_cannot_answer_now_is_asked_again(
+    server: IotdbServer, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    built = source(server, retries=3)
+    built.list()
+    answer, refusals = server.service._query, [code] * 3
+
+    def busy(sql: str) -> Any:
+        if refusals:
+            raise SqlError(refusals.pop(), "not now")
+        return answer(sql)
+
+    monkeypatch.setattr(server.service, "_query", busy)
+    assert len(built.read(FI)) == 1000
+    refusals.extend([code] * 99)
+    with pytest.raises(SourceError, match=rf"failed 4 times: .*cannot answer now \({code}: not"):
+        built.read(FI)
+    refusals[:] = [701]
+    with pytest.raises(SourceError, match=r"refuses a query \(701: not now\): select `FI_1.PV`"):
+        built.read(FI)
 
 
 @pytest.mark.parametrize("password", ["wrong", "", "root"])

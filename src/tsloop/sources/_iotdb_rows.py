@@ -75,7 +75,8 @@ class Session:
             raise SourceError(
                 f"{what} failed{tried}: {error}.",
                 hint="Check source.host, source.port and the server, then run it again; nothing "
-                "was written.",
+                "was written. Where answers take too long, a smaller source.page_rows and "
+                "source.fetch_rows or a larger source.timeout_s help.",
             ) from error
         time.sleep(min(self.config.retry_wait_s * 2 ** (failures - 1), _LONGEST_WAIT_S))
 

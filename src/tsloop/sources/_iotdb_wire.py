@@ -27,7 +27,8 @@ Rows = tuple[npt.NDArray[np.int64] | None, list[Any]]
 """Timestamps, shape ``(n,)``, and per column an object or number array with a mask of its nulls."""
 
 _OK = (200, 400)  # 400: another node would be nearer
-_NOT_LOGGED_IN = (601, 802)  # of 0.13 and of 1.x: the server forgot the session
+_FOR_NOW = frozenset({602, 709, 712, 714, 717, 719, 720, 721, 802, 1014})
+"""Codes of a server that starts, has too much to do, timed out or forgot the session."""
 _PROTOCOL_V3 = 2
 _NATIVE = {1: "i4", 2: "i8", 3: "f4", 4: "f8", 8: "i8", 9: "i4"}
 
@@ -124,12 +125,13 @@ class Connection:
     def _check(self, status: Any, sql: str) -> None:
         if status.code in _OK:
             return
-        if status.code in _NOT_LOGGED_IN:
-            raise BrokenConnection(f"{self._where} forgot the session ({status.message})")
+        if status.code in _FOR_NOW:
+            raise BrokenConnection(
+                f"{self._where} cannot answer now ({status.code}: {status.message})"
+            )
         raise SourceError(
             f"{self._where} refuses a query ({status.code}: {status.message}): {sql}",
-            hint="Check the paths and what the account may read; a query that takes too long needs "
-            "a smaller source.page_rows or a larger source.timeout_s.",
+            hint="Check the paths and what the account may read, and the server's log.",
         )
 
     def _open_transport(self) -> Any:
@@ -157,6 +159,8 @@ class Connection:
             configuration={"version": "V_1_0", "sql_dialect": "tree"},
         )
         reply = self._call("openSession", request)
+        if reply.status.code in _FOR_NOW:
+            raise BrokenConnection(f"{self._where} lets nobody in now ({reply.status.message})")
         if reply.status.code not in _OK:
             raise SourceError(
                 f"{self._where} refuses user {config.user!r} "
