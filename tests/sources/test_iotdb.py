@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
+import json
+import ssl
 import subprocess
 import sys
 import threading
@@ -11,15 +15,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from tsloop.errors import ConfigError, SourceError
+from tsloop.errors import ConfigError, MissingExtraError, SourceError
 from tsloop.files import sha256_tree
 from tsloop.series.prepare import PrepareConfig, prepare_store
 from tsloop.series.raw import RawStore
 from tsloop.series.store import SeriesStore
 from tsloop.sources import acquire, build
+from tsloop.sources._iotdb_wire import _column
 from tsloop.sources.iotdb import PASSWORD, IotdbSource
-from tsloop.testing._iotdb_data import SqlError
+from tsloop.testing._iotdb_data import Column, SqlError
 from tsloop.testing.iotdb_server import IotdbServer
 
 T0 = 1_700_000_000_000
@@ -299,3 +308,101 @@ session.close()
         f"{UNIT}.state",
     ]
     assert done.stdout.splitlines() == [expected, str(listed)]
+
+
+def test_nulls_that_the_server_sends_are_gaps(server: IotdbServer) -> None:
+    values = np.array([1.5, None, 3.5], object)
+    server.database.columns["root", "odd", "a"] = Column(np.array([1, 2, 3]), values, "DOUBLE")
+    raw = source(server, devices=["root.odd"]).read("odd/a")
+    assert raw.values.to_pylist() == [1.5, None, 3.5]
+
+
+@pytest.mark.parametrize(("kind", "wire"), [(4, ">f8"), (2, ">i8"), (3, ">f4"), (1, ">i4")])
+def test_a_column_of_one_repeated_value(kind: int, wire: str) -> None:
+    """The client leaves such a column as bytes."""
+    packed = np.full(3, 7, wire).tobytes()
+    values, missing = _column(packed, None, kind, 3)
+    assert values.tolist() == [7, 7, 7]
+    assert not missing.any()
+    values, missing = _column(b"", np.ones(2, bool), kind, 2)
+    assert missing.all()
+    assert len(values) == 2
+
+
+def test_rows_out_of_order_are_refused(server: IotdbServer) -> None:
+    column = Column(np.array([T0, T0 + 5, T0 + 5]), np.zeros(3), "DOUBLE")
+    server.database.columns["root", "odd", "a"] = column
+    with pytest.raises(SourceError, match=r"2023-11-14 22:13:20.005 UTC out of order"):
+        source(server, devices=["root.odd"]).read("odd/a")
+
+
+def test_a_point_without_any_row(server: IotdbServer) -> None:
+    server.add("root.odd.a", [], [])
+    with pytest.raises(SourceError, match=r"from its beginning to its end; it has none at all"):
+        source(server, devices=["root.odd"]).read("odd/a")
+
+
+def test_a_unit_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD, "root")
+    with IotdbServer(precision="week") as server, pytest.raises(SourceError, match="'week'"):
+        source(server).list()
+
+
+def test_one_point_asked_for_twice_with_two_times(server: IotdbServer, tmp_path: Path) -> None:
+    both = {
+        UNIT: {"columns": ["FI_1.PV"]},
+        "root.plant.**": {"columns": ["FI_*"], "st": "2001-01-01"},
+    }
+    path = tmp_path / "points.json"
+    path.write_text(json.dumps(both), encoding="utf-8")
+    built = source(server, devices=[], points_file=str(path), zone="UTC")
+    with pytest.raises(SourceError, match="asked for twice, with different times"):
+        built.list()
+    assert list(built.inputs()) == [str(path)]
+    assert source(server).inputs() == {}
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "iotdb.thrift.rpc", None)
+    with pytest.raises(MissingExtraError, match=r"tsloop\[iotdb\]"):
+        build("iotdb", {"devices": [UNIT]}).list()
+
+
+def test_an_encrypted_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD, "root")
+    certificate, key = certificate_of("127.0.0.1", tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with IotdbServer(tls=context) as server:
+        server.add(f"{UNIT}.a", [T0, T0 + 1], [1.0, 2.0])
+        trusting = source(server, ssl=True, ca_certs=str(certificate))
+        assert trusting.read("plant.unit1/a").values.to_pylist() == [1.0, 2.0]
+        with pytest.raises(SourceError, match="certificate verify failed"):
+            source(server, ssl=True).list()  # nobody vouches for it
+        with pytest.raises(SourceError, match="no-such-file"):
+            source(server, ssl=True, ca_certs="no-such-file").list()
+
+
+def certificate_of(host: str, place: Path) -> tuple[Path, Path]:
+    """A certificate that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address(host))
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (place / "cert.pem").write_bytes(signed.public_bytes(pem))
+    (place / "key.pem").write_bytes(key.private_bytes(pem, pkcs8, plain))
+    return place / "cert.pem", place / "key.pem"

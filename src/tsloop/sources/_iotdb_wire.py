@@ -44,6 +44,7 @@ class Connection:
         self._config = config
         self._where = f"the IoTDB server at {config.host}:{config.port}"
         self._api = _api()
+        self._gone = False
         self._transport = self._open_transport()
         protocol = self._api.TBinaryProtocol.TBinaryProtocolAccelerated(self._transport)
         self._client = self._api.service.Client(protocol)
@@ -51,14 +52,19 @@ class Connection:
             self._session, self.precision = self._open_session()
             self._statement = self._call("requestStatementId", self._session)
         except BaseException:
-            self._transport.close()
+            self._hang_up()
             raise
 
     def close(self) -> None:
         """End the session, as far as there still is one."""
         with suppress(BrokenConnection, SourceError):
             self._call("closeSession", self._api.types.TSCloseSessionReq(self._session))
-        self._transport.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if not self._gone:  # thrift cannot close an encrypted connection twice
+            self._gone = True
+            self._transport.close()
 
     def query(self, sql: str) -> tuple[list[str], list[str], Iterator[Rows]]:
         """Names and types of the columns of a query, and its rows, one answer after the other."""
@@ -110,13 +116,15 @@ class Connection:
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """One call of the service; a connection that fails on the way is `BrokenConnection`."""
+        if self._gone:
+            raise BrokenConnection(f"{self._where}: the connection is closed")
         try:
             return getattr(self._client, name)(*arguments)
         except (self._api.TTransport.TTransportException, OSError, EOFError) as error:
-            self._transport.close()
+            self._hang_up()
             raise BrokenConnection(f"{self._where}: {error or type(error).__name__}") from error
         except self._api.TException as error:
-            self._transport.close()
+            self._hang_up()
             raise SourceError(
                 f"{self._where} does not answer as IoTDB does: {error or type(error).__name__}.",
                 hint="Check source.host, source.port and source.ssl, and the server's log.",
@@ -137,7 +145,7 @@ class Connection:
     def _open_transport(self) -> Any:
         config, api = self._config, self._api
         if config.ssl:
-            context = ssl.create_default_context(cafile=config.ca_certs or None)
+            context = _trust(config.ca_certs)
             socket = api.TSSLSocket.TSSLSocket(config.host, config.port, ssl_context=context)
         else:
             socket = api.TSocket.TSocket(config.host, config.port)
@@ -146,7 +154,8 @@ class Connection:
         try:
             transport.open()
         except (api.TTransport.TTransportException, OSError) as error:
-            raise BrokenConnection(f"{self._where} cannot be reached: {error}") from error
+            reason = getattr(error, "inner", None) or error
+            raise BrokenConnection(f"{self._where} cannot be reached: {reason}") from error
         return transport
 
     def _open_session(self) -> tuple[int, str]:
@@ -172,6 +181,17 @@ class Connection:
         if precision not in EPOCH_UNITS:
             raise SourceError(f"{self._where} counts time in {precision!r}, which is not known.")
         return reply.sessionId, str(precision)
+
+
+def _trust(ca_certs: str) -> ssl.SSLContext:
+    """Whom to believe: the authorities in a file, or those of the system; names are checked."""
+    try:
+        return ssl.create_default_context(cafile=ca_certs or None)
+    except OSError as error:
+        raise SourceError(
+            f"source.ca_certs={ca_certs!r} cannot be used: {error}.",
+            hint="Give a file with certificates in PEM.",
+        ) from error
 
 
 def _password(config: IotdbConfig) -> str:

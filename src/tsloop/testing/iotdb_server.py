@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import socket
+import ssl
 import sys
 import threading
 from contextlib import suppress
@@ -33,6 +34,7 @@ class IotdbServer:
 
     ``precision`` is the unit of all timestamps. ``announce`` says whether it is told when a session
     opens, as new servers do, or only on demand. ``block_rows`` is the number of rows of one block.
+    With ``tls`` connections are encrypted.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class IotdbServer:
         announce: bool = True,
         block_rows: int = 1000,
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.database = Database()
         self.service = Service(
@@ -51,6 +54,7 @@ class IotdbServer:
         )
         self.host = "127.0.0.1"
         self.port = port
+        self._tls = tls
         self._listener: socket.socket | None = None
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -108,11 +112,17 @@ class IotdbServer:
                 connection, _ = listener.accept()
             except OSError:  # closed
                 return
-            with self._lock:
-                self._connections.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
+        if self._tls is not None:
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            except OSError:  # the other side does not trust us
+                connection.close()
+                return
+        with self._lock:
+            self._connections.add(connection)
         handle = TSocket.TSocket()
         handle.setHandle(connection)
         transport = TTransport.TFramedTransport(handle)
