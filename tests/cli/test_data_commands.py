@@ -17,6 +17,7 @@ from project_tools import run_stages
 from tsloop.config.params import configure
 from tsloop.errors import ConfigError
 from tsloop.files import read_jsonl
+from tsloop.loop.source_news import source_news
 from tsloop.project import Project
 from tsloop.report.series_files import SeriesFiles, series_csv, series_jpeg
 from tsloop.series.store import SeriesEntry, SeriesStore
@@ -105,6 +106,16 @@ def test_a_server_is_looked_at_read_and_exported(
         width, height = picture.size
     assert abs(width - 4000) < 800
     assert abs(height - 800) < 200
+
+
+def test_an_edited_point_list_is_told(fresh: Project, server: IotdbServer) -> None:
+    (fresh.root / "points.txt").write_text("FI_1.PV\n")
+    settings = ["source=iotdb", f"source.port={server.port}", "source.devices=[root.plant.unit_1]"]
+    configure(fresh, [*settings, "source.points_file=points.txt", "annotator=human"])
+    run_stages(fresh, "acquire")
+    assert source_news(fresh) == ""
+    (fresh.root / "points.txt").write_text("FI_1.PV\nTI_1.PV\n")
+    assert "1 changed (first: points.txt)" in source_news(fresh)
 
 
 def test_the_source_needs_points(fresh: Project) -> None:
