@@ -32,6 +32,8 @@ The command line turns each of them into one message and a non-zero exit code, n
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AlreadyChampionError",
     "AnnotationError",
@@ -70,6 +72,17 @@ class TsloopError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Whole through a pipe between processes, whatever a subclass is made of."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[TsloopError], args: tuple[Any, ...], state: dict[str, Any]) -> TsloopError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(TsloopError):

@@ -90,9 +90,9 @@ def test_a_link_to_a_file_elsewhere_is_followed(tmp_path: Path) -> None:
 def test_what_is_no_series_at_all_is_said(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         read(tmp_path / "none.csv")
-    put(tmp_path / "x.xlsx", "PK")
-    with pytest.raises(SourceError, match=r"x\.xlsx is neither CSV nor parquet .*\.csv"):
-        read(tmp_path / "x.xlsx")
+    put(tmp_path / "x.docx", "PK")
+    with pytest.raises(SourceError, match=r"x\.docx is neither CSV, parquet nor Excel .*\.csv"):
+        read(tmp_path / "x.docx")
     with pytest.raises(SourceError, match="holds no series"):
         read(tmp_path)
 

@@ -478,8 +478,8 @@ def test_an_empty_source_is_refused(tmp_path: Path) -> None:
 def test_building_by_name(tmp_path: Path) -> None:
     assert isinstance(build("folder", FolderConfig(path=str(tmp_path))), FolderSource)
     assert build("folder").kind == "folder"
-    with pytest.raises(ConfigError, match=r"'iotdb' is not known.*folder"):
-        build("iotdb")
+    with pytest.raises(ConfigError, match=r"'kafka' is not known.*folder"):
+        build("kafka")
     with pytest.raises(ConfigError, match=r"no keys \['pathh'\]"):
         build("folder", {"pathh": "x"})
 

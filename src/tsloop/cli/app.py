@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from tsloop import __version__
-from tsloop.cli import detect, garbage, iteration, jobs, labels, registry
+from tsloop.cli import (
+    detect,
+    garbage,
+    importing,
+    iteration,
+    jobs,
+    labels,
+    registry,
+    series,
+    source,
+)
 from tsloop.errors import TsloopError
 from tsloop.offline import work_offline
 
@@ -29,8 +39,11 @@ app.add_typer(iteration.app, name="iteration")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(labels.app, name="labels")
 app.add_typer(registry.tracking_app, name="tracking")
+app.add_typer(series.app, name="series")
+app.add_typer(source.app, name="source")
 app.command("detect")(detect.detect)
 app.command("gc")(garbage.gc)
+app.command("import")(importing.import_)
 app.command("promote")(registry.promote)
 app.command("rollback")(registry.rollback)
 

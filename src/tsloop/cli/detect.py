@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,17 +24,13 @@ from tsloop.cli.reading import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from tsloop.detectors.base import Detector
-    from tsloop.intervals import Detection
     from tsloop.project import Project
-    from tsloop.series.validate import Repair
 
-    Scores = npt.NDArray[np.floating[Any]]
+__all__ = ["SUMMARY_COLUMNS", "detect"]
 
-__all__ = ["detect"]
+SUMMARY_COLUMNS = (
+    *("series_id", "status", "n_events", "n_rows", "highest_score", "level", "reason"),
+)
 
 
 def detect(
@@ -51,61 +48,70 @@ def detect(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SET_HELP)
     ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes that read and score at once.")] = 1,
 ) -> None:
-    """Find anomalies in new data; writes detections.csv and a picture per series.
+    """Find anomalies in new data; writes detections.csv, summary.csv and a picture per series.
 
     A series that cannot be read or scored is a row with its reason, and makes the exit code 1.
+    Run again after an interruption, it goes on: results of the same model, settings and file are
+    kept in OUT/results.
     """
     from tsloop.execution.progress import stage_progress
-    from tsloop.intervals import Detection
-    from tsloop.loop.inference import NewData, detect_new
-    from tsloop.names import counted
-    from tsloop.report.picture import detection_png
-    from tsloop.tracking.serving import detection_rows
+    from tsloop.loop.batch import BatchJob, batch_key, run_batch
+    from tsloop.loop.inference import NewData
+    from tsloop.series.validate import Repair
+    from tsloop.tracking.serving import OUTPUT_COLUMNS
 
     how = reading_here(zone, settings or ())
-    rows: list[dict[str, object]] = []
-    faults: list[tuple[str, str]] = []
-    repairs: list[Repair] = []
     new_data = NewData(data, how)
-    files = _picture_names(new_data.names)
-    detector, said = _detector(model)
+    directory, said = _model(model)
     typer.echo(said)
     out.mkdir(parents=True, exist_ok=True)
+    files = _picture_names(new_data.names) if pictures else {}
+    job = BatchJob(directory, out, batch_key(directory, how), files)
     with stage_progress("detect") as progress:
-        for found in detect_new(new_data, detector, progress):
-            new, detection = found.new, found.detection
-            repairs += new.repairs
-            if detection.status == "failed":
-                detection = Detection.failed(with_option(detection.reason))
-                faults.append((new.id, detection.reason))
-            level = detector.decision.hi
-            detection = _with_level(detection, found.scores, level)
-            rows += detection_rows(new.series, detection, new.id)
-            if pictures and new.series is not None:
-                detection_png(
-                    new.series, detection, found.scores, out / files[new.id], "en", level=level
-                )
-    table = out / "detections.csv"
-    _write_table(table, rows)
-    _say_found(rows)
+        began = time.monotonic()
+        batch = run_batch(new_data, job, jobs, progress)
+        seconds = time.monotonic() - began
+    results = [_with_options(result) for result in batch.results.values()]
+    _write_table(out / "detections.csv", OUTPUT_COLUMNS, [r for x in results for r in x["rows"]])
+    _write_table(out / "summary.csv", SUMMARY_COLUMNS, map(_summary, results))
+    _say_found([row for result in results for row in result["rows"]])
+    _say_counts(results, batch.n_before, seconds)
     typer.echo(
-        f"{counted(len(rows), 'row')} in {table}" + (f", pictures in {out}/" if pictures else "")
+        f"{out / 'detections.csv'}, {out / 'summary.csv'}" + f", pictures in {out}/" * pictures
     )
-    say_repairs(repairs)
-    say_faults(faults, len(new_data), str(table))
+    say_repairs([Repair(**repair) for result in results for repair in result["repairs"]])
+    faults = [(r["series_id"], r["reason"]) for r in results if r["status"] == "failed"]
+    say_faults(faults, len(new_data), str(out / "summary.csv"))
 
 
-def _with_level(detection: Detection, scores: Scores | None, level: float) -> Detection:
-    """Where nothing was found: how near the highest score came to the level that it must reach."""
-    import numpy as np
+def _with_options(result: dict[str, Any]) -> dict[str, Any]:
+    """A failed result whose reason names the option of this command that mends it."""
+    if result["status"] != "failed":
+        return result
+    reason = with_option(result["reason"])
+    return {**result, "reason": reason, "rows": [{**r, "reason": reason} for r in result["rows"]]}
 
-    from tsloop.intervals import Detection, Status
 
-    if detection.status is not Status.NONE or scores is None or not np.isfinite(scores).any():
-        return detection
-    said = f"highest score {np.nanmax(scores):.2f}, level {level:.2f}"
-    return Detection(Status.NONE, (), f"{detection.reason} ({said})" if detection.reason else said)
+def _summary(result: dict[str, Any]) -> dict[str, Any]:
+    events = sum(row["start"] is not None for row in result["rows"])
+    return {**{key: result.get(key) for key in SUMMARY_COLUMNS}, "n_events": events}
+
+
+def _say_counts(results: Sequence[dict[str, Any]], n_before: int, seconds: float) -> None:
+    from tsloop.names import counted
+
+    count = Counter(result["status"] for result in results)
+    events = sum(_summary(result)["n_events"] for result in results)
+    n_new = len(results) - n_before
+    pace = f", {n_new / seconds:.1f} series/s" if n_new > 1 and seconds > 0 else ""
+    before = f"; {n_before} were done before" if n_before else ""
+    typer.echo(
+        f"{counted(len(results), 'series', 'series')}: {count['ok']} with "
+        f"{counted(events, 'event')}, {count['none']} without, {count['failed']} failed "
+        f"({seconds:.1f} s{pace}{before})"
+    )
 
 
 def _picture_names(series_ids: Sequence[str]) -> dict[str, str]:
@@ -125,12 +131,11 @@ def _fits(name: str) -> bool:
     return bool(name.strip("._-")) and not name.startswith(".") and len(name.encode()) <= 200
 
 
-def _write_table(path: Path, rows: list[dict[str, object]]) -> None:
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
     from tsloop.files import write_text_atomic
-    from tsloop.tracking.serving import OUTPUT_COLUMNS
 
     text = io.StringIO()
-    writer = csv.DictWriter(text, OUTPUT_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text_atomic(path, text.getvalue())
@@ -151,16 +156,14 @@ def _line(row: dict[str, object]) -> str:
     return f"{row['series_id']}: {span}  {row['label']}  {row['reason'] or ''}".rstrip()
 
 
-def _detector(model: str) -> tuple[Detector, str]:
-    """The detector to use and one sentence on which it is."""
-    from tsloop.detectors import build
-    from tsloop.detectors.files import load_detector
+def _model(model: str) -> tuple[Path | None, str]:
+    """The directory of the model to use (``None``: the embedded base), and a sentence on it."""
     from tsloop.errors import DetectorError, ProjectError
     from tsloop.project import find_project
     from tsloop.tracking.promotions import champion_model
 
     if model and Path(model).is_dir():
-        return load_detector(Path(model)), f"Model: {model}"
+        return Path(model), f"Model: {model}"
     try:
         project = find_project()
     except ProjectError:
@@ -169,14 +172,12 @@ def _detector(model: str) -> tuple[Detector, str]:
         if project is None:
             raise DetectorError(f"There is no model {model!r} here.", hint="Give a directory.")
         key = _model_key(project, model)
-        return load_detector(project.model(*key.split("/", 1))), f"Model: {key}"
+        return project.model(*key.split("/", 1)), f"Model: {key}"
     served = champion_model(project.root) if project else None
     if served is None:
-        detector = build({"_target_": "tsloop.detectors.chatts.ChattsDetector"})
-        return detector, "No champion yet: using the embedded base, which no label has taught."
+        return None, "No champion yet: using the embedded base, which no label has taught."
     promotion, directory = served
-    said = f"Model: {promotion.to}, the champion (promoted {promotion.time})"
-    return load_detector(directory), said
+    return directory, f"Model: {promotion.to}, the champion (promoted {promotion.time})"
 
 
 def _model_key(project: Project, model: str) -> str:

@@ -23,8 +23,8 @@ __all__ = [
 ]
 
 DATA_HELP = (
-    "CSV or parquet file, read by its name alone; or a folder of them, read by its manifest.json "
-    "where it has one."
+    "CSV, parquet or Excel file, read by its name alone; or a folder of them, read by its "
+    "manifest.json where it has one."
 )
 ZONE_HELP = "IANA zone of timestamps that name none; default: the project's, else UTC."
 SET_HELP = (

@@ -38,6 +38,7 @@ __all__ = [
     "read_params",
     "read_specs",
     "render",
+    "tried",
     "write_iterations",
 ]
 
@@ -140,6 +141,12 @@ def preview(project: Project, overrides: Sequence[str] = ()) -> list[str]:
     """What `configure` would change; nothing stays."""
     with _taken_in(project, overrides, only_look=True) as (_, params):
         return differences(_read_yaml(project.params), params)
+
+
+def tried(project: Project, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The configuration that `configure` would write with these overrides; nothing stays."""
+    with _taken_in(project, overrides, only_look=True) as (_, params):
+        return params
 
 
 @contextlib.contextmanager

@@ -149,6 +149,7 @@ SECTIONS: dict[str, str] = {
 SOURCES: dict[str, str] = {
     "plant": "tsloop.sources.plant:PlantConfig",
     "folder": "tsloop.sources.folder:FolderConfig",
+    "iotdb": "tsloop.sources.iotdb:IotdbConfig",
 }
 
 PIPELINE_KEYS = (
@@ -214,6 +215,11 @@ def check_chosen(params: Mapping[str, Any]) -> None:
         raise ConfigError(
             "source=folder needs the folder, but source.path is empty.",
             hint="Give both: tsloop configure source=folder source.path=DIR",
+        )
+    if source["kind"] == "iotdb" and not (source["devices"] or source["points_file"]):
+        raise ConfigError(
+            "source=iotdb needs what to read, but source.devices and source.points_file are empty.",
+            hint="Give both: tsloop configure source=iotdb 'source.devices=[root.plant.**]'",
         )
     if params["finetune"]["steps"] < 1:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""New data outside the pipeline: series from any CSV or parquet file or folder, one at a time."""
+"""New data outside the pipeline: series from any file or folder of them, one at a time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STRICT = dict.fromkeys(LENIENT, "error")
 _PRESETS = {"lenient": LENIENT, "strict": _STRICT}
 _FORMAT = (
     *("timestamp_column", "value_column", "ignore_columns", "zone", "epoch_unit", "encoding"),
-    *("delimiter", "has_header", "decimal", "thousands", "max_bytes"),
+    *("delimiter", "has_header", "decimal", "thousands", "max_bytes", "sheet", "series_column"),
 )
 """Keys of a project's folder source that say how its files are written, not which they are."""
 _QUOTES = ("'", '"')
@@ -154,7 +154,7 @@ class NewData:
 
         if not path.exists():
             raise SourceError(
-                f"{path} does not exist.", hint="Give a CSV or parquet file, or a folder."
+                f"{path} does not exist.", hint="Give a CSV, parquet or Excel file, or a folder."
             )
         self._how = how
         self._source: FolderSource = (
@@ -175,6 +175,17 @@ class NewData:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def batches(self, names: Sequence[str]) -> list[list[str]]:
+        """Some of `names` in groups that are best read one after the other."""
+        refused = self._source.refused or {}
+        readable = [name for name in names if name not in refused]
+        single = [[name] for name in names if name in refused]
+        return [*(list(batch) for batch in self._source.batches(readable)), *single]
+
+    def mark(self, name: str) -> str:
+        """A mark of the content of the file that a series comes from."""
+        return self._source.mark(name)
 
     def read(self, name: str) -> NewSeries:
         """Read and validate one of `names`."""

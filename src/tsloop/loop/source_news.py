@@ -6,6 +6,7 @@ acquire stage. What was read is recorded in ``data/raw`` and compared with what 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -17,6 +18,8 @@ from tsloop.project import Project
 
 __all__ = ["source_news"]
 
+_WITH_FILES = ("folder", "iotdb")  # of iotdb the point list; what the server holds nobody knows
+
 
 def source_news(project: Project) -> str:
     """What happened to the source's files, and how to read them again.
@@ -26,7 +29,7 @@ def source_news(project: Project) -> str:
     """
     try:
         settings = read_params(project)["source"]
-        if settings.get("kind") != "folder" or _settings_read(project) != settings:
+        if settings.get("kind") not in _WITH_FILES or _settings_read(project) != settings:
             return ""
         before, now = _inputs_then(project), _inputs_now(project, settings)
     except (TsloopError, OSError, KeyError):
@@ -69,5 +72,7 @@ def _inputs_now(project: Project, settings: dict[str, Any]) -> dict[str, str]:
     from tsloop.sources import build
 
     kind, config = source_config(settings)
-    path = str(project.root / config.path)
-    return build(kind, dataclasses.replace(config, path=path)).inputs()
+    if kind == "folder":
+        config = dataclasses.replace(config, path=str(project.root / config.path))
+    with contextlib.chdir(project.root):
+        return build(kind, config).inputs()

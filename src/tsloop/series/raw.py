@@ -8,7 +8,9 @@ the same bytes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +20,7 @@ import pyarrow as pa
 from tsloop.errors import SeriesError, SeriesNotFoundError
 from tsloop.files import fresh_dir, read_json, sha256_file, write_json
 from tsloop.intervals import Interval
-from tsloop.series.tables import file_stem, inside, read_table, write_table
+from tsloop.series.tables import file_stem, inside, read_table, write_parts
 from tsloop.series.types import Role
 
 __all__ = ["SCHEMA", "RawSeries", "RawStore", "RawWriter", "as_column"]
@@ -125,6 +127,7 @@ class RawWriter(contextlib.AbstractContextManager["RawWriter"]):
         self._directory = directory
         self._inputs = dict(inputs or {})
         self._entries: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         self._context = self._filling()
@@ -146,23 +149,55 @@ class RawWriter(contextlib.AbstractContextManager["RawWriter"]):
 
     def add(self, raw: RawSeries) -> None:
         """Write one series; an id may come only once."""
-        if raw.id in self._entries:
-            raise SeriesError(
-                f"Series id {raw.id!r} comes twice.", hint="Ids must be unique within a source."
-            )
-        name = f"series/{file_stem(raw.id)}.parquet"
+        self.add_parts([raw])
+
+    def add_parts(self, parts: Iterable[RawSeries]) -> RawSeries | None:
+        """Write one series that comes in consecutive pieces; gives back the first of them.
+
+        Only a row group of it is held in memory, and the bytes do not depend on how it was cut.
+        The first piece says everything but the rows. No piece, no series. May be called from
+        several threads.
+        """
+        pieces = iter(parts)
+        first = next(pieces, None)
+        if first is None:
+            return None
+        with self._lock:
+            if first.id in self._entries:
+                raise SeriesError(
+                    f"Series id {first.id!r} comes twice.",
+                    hint="Ids must be unique within a source.",
+                )
+            self._entries[first.id] = {}
+        name = f"series/{file_stem(first.id)}.parquet"
         path = self._temporary / name
-        write_table(path, pa.table({"timestamp": raw.timestamps, "value": raw.values}))
-        truth = None if raw.intervals is None else [i.to_dict() for i in raw.intervals]
-        self._entries[raw.id] = {
+        n_rows = write_parts(path, _tables(first, pieces))
+        truth = None if first.intervals is None else [i.to_dict() for i in first.intervals]
+        self._entries[first.id] = {
             "file": name,
-            "n_rows": len(raw),
+            "n_rows": n_rows,
             "sha256": sha256_file(path),
-            "role": str(raw.role),
+            "role": str(first.role),
             "intervals": truth,
-            "meta": raw.meta,
-            **{key: getattr(raw, key) for key in (*_PLAIN, *_NAMES)},
+            "meta": first.meta,
+            **{key: getattr(first, key) for key in (*_PLAIN, *_NAMES)},
         }
+        return first
+
+    def n_rows(self, series_id: str) -> int:
+        """Rows of a series that was written."""
+        return int(self._entries[series_id]["n_rows"])
+
+
+def _tables(first: RawSeries, pieces: Iterable[RawSeries]) -> Iterator[Any]:
+    for piece in itertools.chain([first], pieces):
+        kinds = (piece.timestamps.type, piece.values.type)
+        if kinds != (first.timestamps.type, first.values.type):
+            raise SeriesError(
+                f"Series {first.id!r} comes in pieces of different types: "
+                f"{first.values.type} and {piece.values.type}."
+            )
+        yield pa.table({"timestamp": piece.timestamps, "value": piece.values})
 
 
 class RawStore:

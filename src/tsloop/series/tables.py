@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pyarrow.parquet as pq
 
 from tsloop.errors import SeriesError
 
-__all__ = ["file_stem", "inside", "read_table", "write_table"]
+__all__ = ["ROW_GROUP", "file_stem", "inside", "read_table", "write_parts", "write_table"]
+
+ROW_GROUP = 1 << 20
+"""Rows that lie together in a file: what a writer of parts holds in memory."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -41,19 +45,50 @@ def inside(directory: Path, name: str) -> Path:
 
 def write_table(path: Path, table: Any) -> None:
     """Write columns ``timestamp``, ``value`` (and ``row``): same table, same bytes."""
+    write_parts(path, [table])
+
+
+def write_parts(path: Path, parts: Iterable[Any]) -> int:
+    """Write consecutive tables of one schema; returns the number of rows.
+
+    The bytes depend on the rows alone, not on where one table ends and the next begins.
+    """
+    writer: Any = None
+    waiting: list[Any] = []
+    n_waiting = n_rows = 0
+    try:
+        for table in parts:
+            writer = writer or _writer(path, table.schema)
+            waiting.append(table)
+            n_waiting += table.num_rows
+            while n_waiting >= ROW_GROUP:
+                whole = pa.concat_tables(waiting)
+                writer.write_table(whole.slice(0, ROW_GROUP).combine_chunks(), ROW_GROUP)
+                waiting = [whole.slice(ROW_GROUP)]
+                n_waiting -= ROW_GROUP
+                n_rows += ROW_GROUP
+        if writer is None:
+            return 0
+        if n_waiting or not n_rows:
+            writer.write_table(pa.concat_tables(waiting).combine_chunks(), ROW_GROUP)
+        return n_rows + n_waiting
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _writer(path: Path, schema: Any) -> Any:
     deltas = {
         name: "DELTA_BINARY_PACKED"
         for name in ("row", "timestamp")
-        if name in table.column_names
-        and (
-            pa.types.is_int64(kind := table.schema.field(name).type) or pa.types.is_timestamp(kind)
-        )
+        if name in schema.names
+        and (pa.types.is_int64(kind := schema.field(name).type) or pa.types.is_timestamp(kind))
     }
-    pq.write_table(
-        table,
+    return pq.ParquetWriter(
         path,
+        schema,
         compression="zstd",
-        use_dictionary=[name for name in table.column_names if name not in deltas],
+        use_dictionary=[name for name in schema.names if name not in deltas],
         column_encoding=deltas or None,
         write_statistics=False,
     )

@@ -17,6 +17,7 @@ __all__ = ["SOURCES", "acquire", "build"]
 
 SOURCES: dict[str, tuple[str, str]] = {
     "folder": ("tsloop.sources.folder", "FolderSource"),
+    "iotdb": ("tsloop.sources.iotdb", "IotdbSource"),
     "plant": ("tsloop.sources.plant", "PlantSource"),
 }
 """Module and class of every kind; modules are imported when they are asked for."""
@@ -49,25 +50,26 @@ def acquire(
 ) -> dict[str, int]:
     """Write every series of a source into ``out_dir`` (``data/raw``); returns counts.
 
-    The directory appears complete or not at all, and the same source gives the same bytes.
+    Series are read by ``source.jobs`` threads, each a piece at a time. The directory appears
+    complete or not at all, and the same source gives the same bytes.
     """
     from tsloop.series.raw import RawWriter
+    from tsloop.sources._acquire import Copier
 
-    names = source.list()
-    if not names:
-        raise SourceError(
-            f"The {source.kind} source has no series.", hint="Widen its filters, or check its path."
-        )
-    figures = {"n_series": len(names), "n_rows": 0, "n_with_truth": 0, "n_events": 0}
-    with RawWriter(out_dir, inputs=source.inputs()) as writer:
-        for done, name in enumerate(names):
-            if progress is not None:
-                progress(done, len(names), name)
-            raw = source.read(name)
-            writer.add(raw)
-            figures["n_rows"] += len(raw)
-            figures["n_with_truth"] += int(raw.intervals is not None)
-            figures["n_events"] += len(raw.intervals or ())
-    if progress is not None:
-        progress(len(names), len(names), "done")
+    try:
+        names = source.list()
+        if not names:
+            raise SourceError(
+                f"The {source.kind} source has no series.",
+                hint="Widen its filters, or check its path.",
+            )
+        with RawWriter(out_dir, inputs=source.inputs()) as writer:
+            figures = Copier(source, writer, names, progress).run()
+            if not figures["n_series"]:
+                raise SourceError(
+                    f"None of the {len(names)} series of the {source.kind} source has a row.",
+                    hint="Widen the range of time.",
+                )
+    finally:
+        source.close()
     return figures

@@ -11,9 +11,18 @@ import pyarrow as pa
 
 from tsloop.errors import SourceError
 
-__all__ = ["SUFFIXES", "holds_series", "is_parquet", "mark", "read_parquet", "series_files", "stem"]
+__all__ = [
+    "SUFFIXES",
+    "holds_series",
+    "is_parquet",
+    "is_xlsx",
+    "mark",
+    "read_parquet",
+    "series_files",
+    "stem",
+]
 
-SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".xlsx")
 
 _ENDS = 1 << 16
 
@@ -26,6 +35,11 @@ def holds_series(name: str) -> bool:
 def is_parquet(name: str) -> bool:
     """Whether a file is parquet, by its name."""
     return name.lower().endswith(".parquet")
+
+
+def is_xlsx(name: str) -> bool:
+    """Whether a file is an Excel workbook, by its name."""
+    return name.lower().endswith(".xlsx")
 
 
 def stem(file: str) -> str:

@@ -35,6 +35,10 @@ class FolderConfig:
     timestamp_column: str = ""
     # Column with the values; "" takes `value`, or every other column.
     value_column: str = ""
+    # Column that says to which series a row belongs; "" takes `series` where there is a `value`.
+    series_column: str = ""
+    # Column with a label in each row, read as truth; "" takes `label` where there is a `series`.
+    label_column: str = ""
     # Columns that hold no values, such as a quality flag.
     ignore_columns: list[str] = field(default_factory=list)
     # IANA zone of timestamps without one, such as Asia/Shanghai.
@@ -50,6 +54,10 @@ class FolderConfig:
     # Decimal sign and thousands separator in CSV files; "" leaves them to prepare.
     decimal: str = ""
     thousands: str = ""
+    # Sheet of Excel workbooks; "" is the first.
+    sheet: str = ""
+    # Files read at once.
+    jobs: int = 4
     # Larger CSV files (unpacked) are refused.
     max_bytes: int = 2_000_000_000
     # Whether links may lead out of the folder.
@@ -68,5 +76,7 @@ class FolderConfig:
                 f"source.max_bytes={self.max_bytes} is not in 1 … {2**31 - 2}.",
                 hint="Convert larger files to parquet.",
             )
+        if self.jobs < 1:
+            raise ConfigError(f"source.jobs={self.jobs} is not positive.")
         if self.limit < 0 or self.max_rows < 0:
             raise ConfigError("source.limit and source.max_rows must not be negative (0: all).")

@@ -33,6 +33,9 @@ class Entry:
     group: str = ""
     timestamp_column: str = ""
     value_column: str = ""
+    series_column: str = ""
+    series: str = ""
+    label_column: str = ""
     n: int | None = None
     step_s: float | None = None
     intervals: tuple[Interval, ...] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from tsloop.series.raw import RawSeries
@@ -19,12 +20,15 @@ class Source(ABC):
     - Both are deterministic for a fixed request: the same configuration and the same data give
       equal series, so that acquiring twice gives the same bytes.
     - What cannot be listed or read raises `SourceError`; an unknown id raises it as well.
+    - ``parts`` and ``read`` may be called from several threads at once, for different series.
     """
 
     kind: ClassVar[str]
     """Short name, as in ``conf/source/<kind>.yaml``."""
     config_class: ClassVar[type[Any]]
     """Frozen dataclass of the source's settings."""
+    jobs: int = 1
+    """How many threads it is worth to read with at once."""
 
     @abstractmethod
     def list(self) -> list[str]:
@@ -33,6 +37,21 @@ class Source(ABC):
     @abstractmethod
     def read(self, name: str) -> RawSeries:
         """The series of that id."""
+
+    def parts(self, name: str) -> Iterator[RawSeries]:
+        """The series in consecutive pieces, for those that are too long to be held in memory.
+
+        All pieces have the same id, columns and statements, and the first has the truth. No piece
+        at all says that there is nothing to read, and that the settings take this for no fault.
+        """
+        yield self.read(name)
+
+    def batches(self, names: Sequence[str]) -> Sequence[Sequence[str]]:
+        """The series in groups that are best read one after the other by one thread."""
+        return [[name] for name in names]
+
+    def close(self) -> None:  # noqa: B027 (most have nothing to close)
+        """Give back what was opened; reading again opens it again."""
 
     def inputs(self) -> dict[str, str]:
         """The files that the series come from, with a mark of their content, and nothing else.

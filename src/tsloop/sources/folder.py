@@ -1,7 +1,9 @@
-"""A folder of CSV or parquet files, with or without a manifest.
+"""A folder of CSV, parquet or Excel files, with or without a manifest.
 
 Without a manifest every file is a pool series: its id is the relative path without suffixes; a file
-with several value columns gives one series per column, ``<path>/<column>``.
+with several value columns gives one series per column, ``<path>/<column>``. A file whose rows say
+to which series they belong (TRAINSET: ``series,timestamp,value,label``) gives ``<path>/<series>``,
+with its labels as truth.
 
 With ``manifest.json`` in the folder, exactly the series that it names are read::
 
@@ -29,33 +31,28 @@ Another key than ``role`` may hold the roles (``source.protocol``); series witho
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import pyarrow.parquet as pq
-
 from tsloop.errors import SourceError
+from tsloop.intervals import Interval
 from tsloop.series.raw import RawSeries
+from tsloop.series.tables import ROW_GROUP
 from tsloop.series.types import Role
-from tsloop.sources._csv import CsvFormat, is_text, read_csv, read_header, refuse_newlines
-from tsloop.sources._files import (
-    SUFFIXES,
-    holds_series,
-    is_parquet,
-    mark,
-    read_parquet,
-    series_files,
-    stem,
-)
+from tsloop.sources._csv import is_text, refuse_newlines
+from tsloop.sources._files import SUFFIXES, holds_series, is_parquet, mark, series_files, stem
+from tsloop.sources._folder_columns import row_columns, value_columns
 from tsloop.sources._folder_config import FolderConfig
+from tsloop.sources._folder_tables import FolderTables
+from tsloop.sources._labelled_rows import intervals_of_rows, rows_of, series_names, text_labels
 from tsloop.sources._manifest import ROLES, STATED, Entry, read_manifest
 from tsloop.sources.base import Source
 
 __all__ = ["MANIFEST", "FolderConfig", "FolderSource"]
 
 MANIFEST = "manifest.json"
-_TIME_NAMES = ("timestamp", "time", "date", "datetime", "ts", "时间", "时间戳", "日期")
 
 
 class FolderSource(Source):
@@ -70,14 +67,15 @@ class FolderSource(Source):
         self.refused: dict[str, SourceError] | None = None
         """Set to a dictionary, it takes the files that cannot be read; else listing raises."""
         self._only = ""
-        self._cached: tuple[str, Any] = ("", None)
+        self.jobs = config.jobs
+        self._tables = FolderTables(self.root, config)
 
     @classmethod
     def of_file(cls, path: Path, config: FolderConfig) -> Self:
         """Exactly this file, whatever its name and whatever lies beside it (also a manifest)."""
         if not holds_series(path.name):
             raise SourceError(
-                f"{path} is neither CSV nor parquet by its name.",
+                f"{path} is neither CSV, parquet nor Excel by its name.",
                 hint=f"Known endings are {', '.join(SUFFIXES)}.",
             )
         found = cls(dataclasses.replace(config, path=str(path.parent), follow_links=True))
@@ -91,15 +89,21 @@ class FolderSource(Source):
         entry = self._entries.get(name)
         if entry is None:
             raise SourceError(f"There is no series {name!r} in {self.config.path}.")
-        table = self._table(entry.file)
-        if entry.n is not None and entry.n != table.num_rows:
+        table = self._tables.table(entry.file)
+        if entry.series_column:
+            table = rows_of(table, entry.series_column, entry.series)
+        return _cut(self._series(name, entry, table, table.num_rows), self.config.max_rows)
+
+    def _series(self, name: str, entry: Entry, table: Any, n_rows: int) -> RawSeries:
+        """The series of a table that is that of its file, or the beginning of it."""
+        if entry.n is not None and entry.n != n_rows:
             raise SourceError(
-                f"Series {name!r}: {entry.file} has {table.num_rows} rows, its manifest says "
+                f"Series {name!r}: {entry.file} has {n_rows} rows, its manifest says "
                 f"{entry.n}, so its intervals cannot be trusted.",
                 hint="Mend n in the manifest.",
             )
         columns = table.column_names
-        time, values = _columns(
+        time, values = value_columns(
             self.config, entry.file, columns, entry.timestamp_column, entry.value_column
         )
         if len(values) != 1:
@@ -110,20 +114,56 @@ class FolderSource(Source):
         for column in (time, values[0]):
             refuse_newlines(entry.file, column, table.column(column))
         stated = {key: getattr(self.config, key, "") for key in STATED}
-        raw = RawSeries(
+        return RawSeries(
             name,
             table.column(time),
             table.column(values[0]),
             group=entry.group,
             role=entry.role,
             step_s=entry.step_s,
-            intervals=entry.intervals,
+            intervals=_truth(entry, table),
             timestamp_column=time,
             value_column=values[0],
             meta=entry.meta,
             **{**stated, **entry.stated},
         )
-        return _cut(raw, self.config.max_rows)
+
+    def parts(self, name: str) -> Iterator[RawSeries]:
+        """A long parquet file comes in row groups; any other file as a whole."""
+        entry = self._entries.get(name)
+        if entry is None or self.config.max_rows or not is_parquet(entry.file):
+            yield self.read(name)
+            return
+        file = self._tables.long_parquet(entry.file)
+        if file is None or entry.series_column or entry.label_column:
+            yield self.read(name)
+            return
+        with file:
+            yield from self._stream(name, entry, file)
+
+    def _stream(self, name: str, entry: Entry, file: Any) -> Iterator[RawSeries]:
+        """`read` of a parquet file, one row group after the other."""
+        head = self._series(name, entry, file.schema_arrow.empty_table(), file.metadata.num_rows)
+        columns = [head.timestamp_column, head.value_column]
+        for number, batch in enumerate(file.iter_batches(ROW_GROUP, columns=columns)):
+            yield dataclasses.replace(
+                head,
+                timestamps=batch.column(columns[0]),
+                values=batch.column(columns[1]),
+                intervals=head.intervals if number == 0 else None,
+            )
+
+    def batches(self, names: Sequence[str]) -> Sequence[Sequence[str]]:
+        """The series of one file together, so that it is read once."""
+        by_file: dict[str, list[str]] = {}
+        for name in names:
+            by_file.setdefault(self._entries[name].file, []).append(name)
+        return [*by_file.values()]
+
+    def mark(self, name: str) -> str:
+        """A mark of the content of a series' file, or of the file of that name."""
+        entry = self._entries.get(name)
+        return mark(self.root / (name if entry is None else entry.file))
 
     def _check_folder(self) -> None:
         if not self.config.path:
@@ -188,60 +228,39 @@ class FolderSource(Source):
             raise SourceError(f"The file name {file!a} is not valid text.", hint="Rename the file.")
         base = stem(file)
         group = str(Path(file).parent) if self.config.group_by == "folder" else base
-        time, values = _columns(self.config, file, self._header(file))
-        for column in values:
-            name = base if len(values) == 1 else f"{base}/{column}"
+        header = self._tables.header(file)
+        by_series, label = row_columns(self.config, file, header)
+        time, values = value_columns(self.config, file, header, skip=(by_series, label))
+        entry = Entry(
+            file,
+            group=group,
+            timestamp_column=time,
+            value_column=values[0],
+            series_column=by_series,
+            label_column=label,
+            meta={"file": file},
+        )
+        if by_series:
+            table = self._tables.table(file)
+            refuse_newlines(file, by_series, table.column(by_series))
+            found = {
+                f"{base}/{series}": dataclasses.replace(entry, series=series)
+                for series in series_names(table, by_series)
+            }
+        else:
+            found = {
+                base if len(values) == 1 else f"{base}/{column}": dataclasses.replace(
+                    entry, value_column=column
+                )
+                for column in values
+            }
+        for name, one in found.items():
             if name in entries:
                 raise SourceError(
                     f"{file} and {entries[name].file} both give a series {name!r}.",
                     hint="Rename one of them, or narrow source.pattern.",
                 )
-            entries[name] = Entry(
-                file, group=group, timestamp_column=time, value_column=column, meta={"file": file}
-            )
-
-    def _path(self, file: str) -> Path:
-        parts = Path(file).parts
-        outside = Path(file).is_absolute() or ".." in parts or "\0" in file or "\\" in file
-        path = self.root / file
-        try:
-            if not outside and not self.config.follow_links and path.exists():
-                outside = not path.resolve().is_relative_to(self.root.resolve())
-            missing = not outside and not path.is_file()
-        except OSError as error:
-            raise SourceError(f"{file[:80]!r} cannot be opened: {error.strerror}.") from error
-        if outside:
-            raise SourceError(
-                f"{file!r} leads out of {self.config.path}.",
-                hint="Use a path inside, or set source.follow_links=true if it is a link of yours.",
-            )
-        if missing:
-            raise SourceError(f"{file!r} does not exist in {self.config.path}.")
-        return path
-
-    def _format(self, file: str) -> CsvFormat:
-        tab = "\t" if file.lower().endswith((".tsv", ".tsv.gz")) else ""
-        c = self.config
-        return CsvFormat(c.encoding, c.delimiter or tab, c.has_header, c.max_bytes)
-
-    def _header(self, file: str) -> Any:
-        """Column names of a file."""
-        path = self._path(file)
-        if is_parquet(file):
-            return list(read_parquet(path, pq.read_schema).names)
-        return read_header(path, self._format(file))
-
-    def _table(self, file: str) -> Any:
-        """The whole file; the last one is kept, for files with many columns."""
-        if self._cached[0] != file:
-            path = self._path(file)
-            table = (
-                read_parquet(path, pq.read_table)
-                if is_parquet(file)
-                else read_csv(path, self._format(file))
-            )
-            self._cached = (file, table)
-        return self._cached[1]
+            entries[name] = one
 
 
 def _cut(raw: RawSeries, max_rows: int) -> RawSeries:
@@ -262,24 +281,7 @@ def _cut(raw: RawSeries, max_rows: int) -> RawSeries:
     )
 
 
-def _columns(
-    config: FolderConfig, file: str, names: list[str], time: str = "", value: str = ""
-) -> tuple[str, list[str]]:
-    """The time column and the value columns among the columns of a file."""
-    time, value = time or config.timestamp_column, value or config.value_column
-    hint = f"Its columns are {names[:12]}; set source.timestamp_column and source.value_column."
-    for wanted in (time, value):
-        if wanted and wanted not in names:
-            raise SourceError(f"{file} has no column {wanted!r}.", hint=hint)
-    if not time:
-        candidates = [name for name in names if name.lower() in _TIME_NAMES]
-        if len(candidates) != 1:
-            what = f"{len(candidates)} columns that look" if candidates else "no column that looks"
-            raise SourceError(f"{file} has {what} like the time.", hint=hint)
-        time = candidates[0]
-    rest = [name for name in names if name not in (time, "", *config.ignore_columns)]
-    if value or "value" in rest:
-        rest = [value or "value"]
-    if not rest:
-        raise SourceError(f"{file} has no value column beside {time!r}.", hint=hint)
-    return time, rest
+def _truth(entry: Entry, table: Any) -> tuple[Interval, ...] | None:
+    if not entry.label_column:
+        return entry.intervals
+    return intervals_of_rows(text_labels(table.column(entry.label_column)))
