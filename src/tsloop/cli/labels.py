@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from tsloop.cli import label_checks
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Work with labels.", no_args_is_help=True)
 gold = typer.Typer(help="Gold: labels that are only ever scored against.", no_args_is_help=True)
 app.add_typer(gold, name="gold")
+app.command()(label_checks.check)
 
 
 @app.command()
