@@ -14,7 +14,8 @@ __all__ = ["app"]
 app = typer.Typer(help="Work with labels.", no_args_is_help=True)
 gold = typer.Typer(help="Gold: labels that are only ever scored against.", no_args_is_help=True)
 app.add_typer(gold, name="gold")
-app.command()(label_checks.check)
+for _command in (label_checks.check, label_checks.suspects, label_checks.agreement):
+    app.command()(_command)
 
 
 @app.command()

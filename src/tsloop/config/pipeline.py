@@ -31,7 +31,7 @@ REVISIONS: dict[str, int] = {
     "fit": 2,
     "predict": 1,
     "evaluate": 2,
-    "queue": 2,
+    "queue": 3,
     "publish": 2,
 }
 """Raise a stage's number when its code gives other results; DVC then reruns it where it is open."""

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from tsloop.annotations.checks.edges import change_near
 from tsloop.detectors.edges import local_deviation
 from tsloop.evaluation.decision import Decision
 from tsloop.intervals import Interval
 from tsloop.loop.suspects.evidence import Evidence
 
-__all__ = ["FEATURES", "Place", "features", "spot_level", "spots"]
+__all__ = ["Place", "better_place", "features", "spot_level", "spots"]
 
 Scores = npt.NDArray[np.float64]
 
@@ -27,14 +28,15 @@ SPOT_QUANTILE = 0.25
 """A spot must be as strange as this share of the labelled events are not."""
 SPOT_RATIO = 0.6
 SPOT_GAP = 10
+SAME_PLACE = 0.5
+"""IoU from which an interval lies on its event."""
+BETTER = 1.5
+"""A better place has so many times the mean score."""
 MAX_SPOTS = 8
 """Of one series, the strangest."""
 _REACH = 1.5  # how far beside a place to look, in lengths of it
 _MIN_REACH = 8
 _LONGEST = 2000  # rows of a place that are looked at; longer ones are thinned
-
-_PER_SCORE = ("peak", "mean", "peak_rank", "mean_rank", "contrast", "beside", "shift_gain", "shift")
-FEATURES = ("length", "deviation", "deviating", "deviating_beside", "edge_step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,30 @@ def spots(item: Evidence, labels: Sequence[Interval], level: float) -> list[Inte
     return sorted(free, key=lambda event: -(event.score or 0.0))[:MAX_SPOTS]
 
 
+def better_place(item: Evidence, interval: Interval, level: float) -> Interval | None:
+    """Where the event of an interval seems to lie, if that is near but not under the interval.
+
+    That is where the values leave their course, or else where the scores are clearly higher and
+    reach the ``level`` of a spot. Scores over windows are smeared: they see large shifts only.
+    """
+    bare = Interval(interval.start, interval.end, interval.label)
+    change = change_near(item.values, interval)
+    if change is not None:
+        place = bare.replace(start=change[0], end=change[1])
+        apart = max(interval.start - place.end, place.start - interval.end)
+        if apart <= max(_MIN_REACH, round(_REACH * len(interval))):
+            return place if place.iou(interval) < SAME_PLACE else None
+    length, scores = len(interval), item.blend
+    reach = max(_MIN_REACH, round(_REACH * length))
+    means = _window_means(scores, length)
+    low = max(0, interval.start - reach)
+    start = low + int(np.argmax(means[low : interval.start + reach + 1]))
+    gains = means[start] > BETTER * means[interval.start] + 1e-9
+    if start == interval.start or not gains or scores[start : start + length].max() < level:
+        return None
+    return bare.replace(start=start, end=start + length - 1)
+
+
 def features(item: Evidence, interval: Interval) -> Scores:
     """One row for the classifier; it depends on the place alone, not on what is labelled."""
     length = len(interval)
@@ -83,8 +109,7 @@ def _of_scores(scores: Scores, interval: Interval, reach: int) -> list[float]:
     )
     peak, mean = float(inside.max()), float(inside.mean())
     outside = float(beside.max()) if len(beside) else 0.0
-    sums = np.concatenate(([0.0], np.cumsum(scores)))
-    means = (sums[length:] - sums[:-length]) / length
+    means = _window_means(scores, length)
     peaks = ndimage.maximum_filter1d(scores, min(length, len(scores)), mode="nearest")
     low, high = max(0, start - reach), min(len(means), start + reach + 1)
     best = int(np.argmax(means[low:high])) + low
@@ -98,6 +123,12 @@ def _of_scores(scores: Scores, interval: Interval, reach: int) -> list[float]:
         float(means[best]) - mean,
         abs(best - start) / reach,
     ]
+
+
+def _window_means(scores: Scores, length: int) -> Scores:
+    """The mean over ``length`` rows from each row on, shape ``(n - length + 1,)``."""
+    sums = np.concatenate(([0.0], np.cumsum(scores)))
+    return np.asarray((sums[length:] - sums[:-length]) / length)
 
 
 def _rank(all_places: Scores, own: float) -> float:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tsloop.intervals import Interval
-from tsloop.loop.suspects.candidates import Place, features, spot_level, spots
+from tsloop.loop.suspects.candidates import Place, better_place, features, spot_level, spots
+from tsloop.loop.suspects.context import Context
 from tsloop.loop.suspects.evidence import Evidence
 from tsloop.loop.suspects.planting import Planted, plant
 
@@ -27,9 +28,11 @@ Table = npt.NDArray[np.float64]
 REHEARSALS = 12
 REHEARSED_SHARE = 0.2
 """More errors than a team makes: the classifier needs to see some."""
+ASSUMED_SHARE = 0.1
+"""Share of wrong labels that a chance of error is told for."""
 REHEARSED_SHIFT = (0.3, 2.0)
 FOLDS = 5
-PRIOR = 0.1
+TREES = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,39 @@ def rank_suspects(evidence: Sequence[Evidence], *, seed: int = 0) -> list[Suspec
     fold = np.arange(len(evidence)) % FOLDS
     np.random.default_rng([seed, 1]).shuffle(fold)
     rehearsed = _rehearse(evidence, labels, memo, seed)
+    level = spot_level(evidence, labels)
     found: list[Suspect] = []
     for labelled in (True, False):
-        asked = [place for place in places if place.labelled is labelled]
-        learned = [(p, wrong) for p, wrong in rehearsed if p.labelled is labelled]
-        chances = _judge(asked, learned, memo, fold, seed)
+        asked = [item for item in places if item[0].labelled is labelled]
+        learned = [item for item in rehearsed if item[0].labelled is labelled]
+        chances = _judge(asked, learned, fold, seed)
         found += [
-            Suspect(p.series, p.interval, "spurious" if labelled else "missed", float(c))
-            for p, c in zip(asked, chances, strict=True)
+            _suspect(evidence[place.series], place, float(chance), level)
+            for (place, _), chance in zip(asked, chances, strict=True)
         ]
-    return sorted(found, key=lambda s: (-s.score, s.series, s.interval))
+    found.sort(key=lambda s: (-s.score, s.series, s.interval, s.kind))
+    return _once(found)
+
+
+def _suspect(item: Evidence, place: Place, score: float, level: float) -> Suspect:
+    if not place.labelled:
+        return Suspect(place.series, place.interval, "missed", score)
+    better = better_place(item, place.interval, level)
+    return Suspect(place.series, place.interval, "shifted" if better else "spurious", score, better)
+
+
+def _once(ranked: Sequence[Suspect]) -> list[Suspect]:
+    """Leave out spots that an item further up names already as the better place of its label."""
+    kept: list[Suspect] = []
+    named: dict[int, list[Interval]] = {}
+    for suspect in ranked:
+        known = named.get(suspect.series, [])
+        if suspect.kind == "missed" and any(suspect.interval.overlap(i) for i in known):
+            continue
+        if suspect.better is not None:
+            named.setdefault(suspect.series, []).append(suspect.better)
+        kept.append(suspect)
+    return kept
 
 
 class _Memo:
@@ -81,31 +107,34 @@ class _Memo:
             self._rows[key] = features(self._evidence[place.series], place.interval)
         return self._rows[key]
 
-    def table(self, places: Sequence[Place]) -> Table:
-        return np.stack([self.row(place) for place in places])
-
 
 def _places(
     evidence: Sequence[Evidence], labels: Sequence[Sequence[Interval]], memo: _Memo
-) -> list[Place]:
+) -> list[tuple[Place, Table]]:
+    """Every labelled interval and every spot, with its features under these labels."""
     level = spot_level(evidence, labels)
+    context = Context(evidence, labels)
     found = []
     for index, (item, some) in enumerate(zip(evidence, labels, strict=True)):
-        found += [Place(index, interval, True) for interval in some]
-        found += [Place(index, interval, False) for interval in spots(item, some, level)]
+        free = spots(item, some, level)
+        for order, interval in enumerate([*some, *free], start=-len(some)):
+            place = Place(index, interval, labelled=order < 0)
+            rank = [float(max(0, order)), float(len(free))]
+            row = np.concatenate((memo.row(place), context.row(index, interval), rank))
+            found.append((place, row))
     return found
 
 
 def _rehearse(
     evidence: Sequence[Evidence], labels: Sequence[Sequence[Interval]], memo: _Memo, seed: int
-) -> list[tuple[Place, bool]]:
-    """Places of labels with planted errors, and whether each is one."""
+) -> list[tuple[Place, Table, bool]]:
+    """Places of labels with planted errors, their features, and whether each is an error."""
     n_rows = [len(item.values) for item in evidence]
-    out: list[tuple[Place, bool]] = []
+    out: list[tuple[Place, Table, bool]] = []
     for number in range(REHEARSALS):
         rng = np.random.default_rng([seed, 2, number])
         spoiled, errors = plant(labels, n_rows, REHEARSED_SHARE, rng, shift=REHEARSED_SHIFT)
-        out += [(place, _is_error(place, errors)) for place in _places(evidence, spoiled, memo)]
+        out += [(p, row, _is_error(p, errors)) for p, row in _places(evidence, spoiled, memo)]
     return out
 
 
@@ -119,32 +148,34 @@ def _is_error(place: Place, errors: Sequence[Planted]) -> bool:
 
 
 def _judge(
-    asked: Sequence[Place],
-    learned: Sequence[tuple[Place, bool]],
-    memo: _Memo,
+    asked: Sequence[tuple[Place, Table]],
+    learned: Sequence[tuple[Place, Table, bool]],
     fold: npt.NDArray[np.int64],
     seed: int,
 ) -> Table:
     """The chance of an error at each place, by classifiers that rehearsed on other series."""
-    chances = np.full(len(asked), PRIOR)
+    chances = np.full(len(asked), ASSUMED_SHARE)
     if not asked:
         return chances
-    table = memo.table(asked)
+    table = np.stack([row for _, row in asked])
     for number in range(FOLDS):
-        own = np.array([fold[place.series] == number for place in asked])
-        rest = [(p, wrong) for p, wrong in learned if fold[p.series] != number]
-        truth = np.array([wrong for _, wrong in rest])
+        own = np.array([fold[place.series] == number for place, _ in asked])
+        rest = [(row, wrong) for p, row, wrong in learned if fold[p.series] != number]
+        truth = np.array([wrong for _, wrong in rest], dtype=bool)
         if not own.any() or not truth.any() or truth.all():
             continue
-        chances[own] = _classify(memo.table([p for p, _ in rest]), truth, table[own], seed)
+        known = np.stack([row for row, _ in rest])
+        chances[own] = _classify(known, truth, table[own], seed)
     return chances
 
 
 def _classify(known: Table, truth: npt.NDArray[np.bool_], asked: Table, seed: int) -> Table:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.ensemble import ExtraTreesClassifier
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000))
+    model = ExtraTreesClassifier(
+        TREES, min_samples_leaf=5, max_features=0.4, random_state=seed, n_jobs=1
+    )
     model.fit(known, truth)
-    return np.asarray(model.predict_proba(asked)[:, 1])
+    odds = ASSUMED_SHARE / REHEARSED_SHARE
+    chance = model.predict_proba(asked)[:, 1]
+    return np.asarray(chance * odds / (chance * odds + (1.0 - chance)))
