@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tsloop.detectors.base import Detector
     from tsloop.intervals import Detection
     from tsloop.project import Project
+    from tsloop.series.types import Series
     from tsloop.series.validate import Repair
 
     Scores = npt.NDArray[np.floating[Any]]
@@ -47,6 +48,14 @@ def detect(
     ] = "",
     out: Annotated[Path, typer.Option(help="Where results and pictures go.")] = Path("detections"),
     pictures: Annotated[bool, typer.Option(help="Draw a PNG per series.")] = True,
+    contrast: Annotated[
+        bool,
+        typer.Option(
+            "--contrast",
+            help="Add a column with how far each segment stands out from the rows beside it (about "
+            "1 to 100; no confidence).",
+        ),
+    ] = False,
     zone: Annotated[str, typer.Option(help=ZONE_HELP)] = "",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SET_HELP)
@@ -81,13 +90,14 @@ def detect(
                 faults.append((new.id, detection.reason))
             level = detector.decision.hi
             detection = _with_level(detection, found.scores, level)
-            rows += detection_rows(new.series, detection, new.id)
+            found_rows = detection_rows(new.series, detection, new.id)
+            rows += _with_contrast(found_rows, new.series, detection) if contrast else found_rows
             if pictures and new.series is not None:
                 detection_png(
                     new.series, detection, found.scores, out / files[new.id], "en", level=level
                 )
     table = out / "detections.csv"
-    _write_table(table, rows)
+    _write_table(table, rows, ("contrast",) if contrast else ())
     _say_found(rows)
     typer.echo(
         f"{counted(len(rows), 'row')} in {table}" + (f", pictures in {out}/" if pictures else "")
@@ -125,12 +135,36 @@ def _fits(name: str) -> bool:
     return bool(name.strip("._-")) and not name.startswith(".") and len(name.encode()) <= 200
 
 
-def _write_table(path: Path, rows: list[dict[str, object]]) -> None:
+def _with_contrast(
+    rows: list[dict[str, object]], series: Series | None, detection: Detection
+) -> list[dict[str, object]]:
+    """The rows of one series with the contrast of their segments; close ones share theirs."""
+    from tsloop.errors import EvaluationError
+    from tsloop.evaluation.contrast import segment_contrast
+
+    if series is None or not detection.intervals:
+        return rows
+    try:
+        segments = segment_contrast(series.values, detection.intervals)
+    except EvaluationError:  # every row is flagged: nothing is left to stand out from
+        segments = []
+    return [
+        {
+            **row,
+            "contrast": next((s.score for s in segments if s.start <= found.start <= s.end), None),
+        }
+        for row, found in zip(rows, detection.intervals, strict=True)
+    ]
+
+
+def _write_table(
+    path: Path, rows: list[dict[str, object]], more_columns: Sequence[str] = ()
+) -> None:
     from tsloop.files import write_text_atomic
     from tsloop.tracking.serving import OUTPUT_COLUMNS
 
     text = io.StringIO()
-    writer = csv.DictWriter(text, OUTPUT_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, (*OUTPUT_COLUMNS, *more_columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text_atomic(path, text.getvalue())
