@@ -206,6 +206,8 @@ def test_the_queue_asks_again_where_a_label_looks_wrong(truth, tmp_path) -> None
     assert again[0].suspects[0]["better_end"] == 2
     assert again[0].proposal == Detection.of(truth[1].intervals)
     assert len(rechecks([sure, other], records, 1)) == 1
+    answered = {**records, "s01": records["s01"].replace(queue=again[0].to_dict())}
+    assert [i.series_id for i in rechecks([sure, other], answered, 5)] == ["s00"], "not twice"
     fresh = QueueItem(1, "new", 0.5, "uncertain", 1.0)
     queue = add_rechecks(again, [fresh])
     assert [item.rank for item in queue] == [1, 2, 3]

@@ -24,11 +24,11 @@ def rechecks(
     """Up to ``budget`` series with their most suspicious places, the most suspicious first.
 
     The proposal is what the series is labelled with now. ``suspects`` come as `find_suspects` ranks
-    them.
+    them. Nobody is asked twice: a record that answers such a question stays as it is.
     """
     places: dict[str, list[LabelSuspect]] = {}
     for suspect in suspects:
-        if suspect.score >= MIN_CHANCE:
+        if suspect.score >= MIN_CHANCE and not _was_asked(records[suspect.series_id]):
             places.setdefault(suspect.series_id, []).append(suspect)
     items = []
     for rank, (series_id, some) in enumerate(list(places.items())[:budget], start=1):
@@ -47,6 +47,10 @@ def rechecks(
             )
         )
     return items
+
+
+def _was_asked(record: AnnotationRecord) -> bool:
+    return (record.queue or {}).get("reason") == LIKELY_LABEL_ERROR
 
 
 def add_rechecks(again: Sequence[QueueItem], items: Sequence[QueueItem]) -> list[QueueItem]:
