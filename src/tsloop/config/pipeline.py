@@ -195,10 +195,11 @@ class _Unroller:
         for kind in (*_PER_ITERATION, "publications"):
             entries = getattr(self.out, kind)
             # What dvc.yaml asks of every entry, also of one from before it did.
-            more = {"second": NOTHING_YET} if kind == "datasets" else {}
+            more = ("second",) if kind == "datasets" else ()
             for key, entry in self.previous.get(kind, {}).items():
                 if key == name or key.startswith(f"{name}-"):
-                    entries[key] = {**more, **entry}
+                    missing = {slot: NOTHING_YET for slot in more if slot not in entry}
+                    entries[key] = {**entry, **missing}
 
     def _bases(self) -> None:
         """One base per variant and settings; once something is published, those that are used."""
