@@ -86,6 +86,15 @@ def test_few_groups_have_no_interval_and_nothing_is_undefined() -> None:
     assert compare_readings([]).overall.kappa.value is None
 
 
+def test_a_label_of_one_group_has_no_interval() -> None:
+    both = (Interval(0, 9, "spike"),)
+    readings = [Reading(f"s{k}", 60, both, both) for k in range(6)]
+    readings[0] = Reading("s0", 60, (*both, Interval(30, 39, "step")), both)
+    found = compare_readings(readings)
+    assert found.labels["spike"].kappa.low is not None
+    assert found.labels["step"].kappa.low is None
+
+
 def test_intervals_are_drawn_over_groups() -> None:
     good, bad = (Interval(0, 9),), (Interval(40, 49),)
     readings = [Reading(f"s{k}", 60, good, good if k % 2 else bad, f"g{k}") for k in range(10)]

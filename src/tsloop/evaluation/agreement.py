@@ -8,13 +8,13 @@ mood, so intervals come from the bootstrap over groups. Figures say nothing abou
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tsloop.evaluation.bootstrap import Estimate, group_bootstrap
+from tsloop.evaluation.bootstrap import MIN_GROUPS, Estimate, group_bootstrap
 from tsloop.evaluation.matching import match_events
 from tsloop.intervals import Interval, to_mask
 
@@ -124,7 +124,7 @@ def compare_readings(
 ) -> Agreement:
     """Agreement over all series that both have read; without any, every figure is undefined.
 
-    Intervals need five groups (a reading without a group is one of its own).
+    Intervals need five groups that have the label (a reading without a group is one of its own).
     """
     used = sorted({i.label for r in readings for i in (*r.first, *r.second)})
 
@@ -134,14 +134,18 @@ def compare_readings(
         first, second, matched = counts[:, 4:].sum(axis=0).astype(int).tolist()
         if not readings:
             return LabelAgreement(Estimate(None), Estimate(None), 0, 0, 0)
+        used_in = {group for group, row in zip(groups, counts, strict=True) if row[4] or row[5]}
         kappa, event_f1 = (
-            group_bootstrap(
-                counts,
-                groups,
-                statistic,
-                n_bootstrap=n_bootstrap,
-                confidence=confidence,
-                seed=seed,
+            _told(
+                group_bootstrap(
+                    counts,
+                    groups,
+                    statistic,
+                    n_bootstrap=n_bootstrap,
+                    confidence=confidence,
+                    seed=seed,
+                ),
+                len(used_in),
             )
             for statistic in (_kappa, _event_f1)
         )
@@ -202,6 +206,13 @@ def _event_f1(sums: Floats) -> Floats:
     first, second, matched = sums[:, 4:].T
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(first + second > 0, 2.0 * matched / (first + second), np.nan)
+
+
+def _told(estimate: Estimate, n_groups: int) -> Estimate:
+    """Without its interval where few groups have the label: the draws would hardly differ."""
+    if n_groups >= MIN_GROUPS:
+        return estimate
+    return replace(estimate, low=None, high=None)
 
 
 def _same(readings: Iterable[Reading], iou: float) -> float | None:
