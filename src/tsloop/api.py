@@ -7,7 +7,7 @@ a trainer, a service) needs no other module. ``docs/api.md`` shows them at work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ _DRAFT = (
     'No anomaly: "result": "none", "intervals": []'
 )
 
+_AGAIN = "Labelled already, but please look again; delete this key if you did, or the line if not."
+
 
 class AnnotationAdapter:
     """Labels in and out: what to label, and what was said. The border to annotation tools."""
@@ -76,7 +78,11 @@ class AnnotationAdapter:
         if _is_closed(self.project, iteration):
             raise _closed(iteration)
         rows = []
+        held = self._held(iteration)
         for item in self.queue(iteration):
+            if item.revision:
+                rows.append(self._again(item, held, author))
+                continue
             proposed = item.proposal.intervals if item.proposal is not None else ()
             kept = [Interval(i.start, i.end, i.label, basis=Basis.ACCEPTED) for i in proposed]
             more = {"author": author, "queue": item.to_dict()}
@@ -84,6 +90,35 @@ class AnnotationAdapter:
             first = {key: row[key] for key in ("series_id", "result", "intervals")}
             rows.append({DRAFT: _DRAFT, **first, **row})
         return rows
+
+    def _held(self, iteration: str) -> Mapping[str, AnnotationRecord]:
+        """What is labelled before the iteration, by series."""
+        from tsloop.annotations.snapshot import read_snapshot
+
+        snapshot = self.project.snapshot(_spec(self.project, iteration).parent)
+        return read_snapshot(snapshot).records if snapshot.is_dir() else {}
+
+    def _again(
+        self, item: QueueItem, held: Mapping[str, AnnotationRecord], author: str
+    ) -> dict[str, Any]:
+        """A labelled series to look at again: its record as the next revision."""
+        from tsloop.loop.suspects.find import KINDS
+
+        if item.series_id not in held:
+            raise AnnotationError(
+                f"The queue asks again for {item.series_id!r}, which is not labelled any more.",
+                hint="Make the queue anew: dvc repro",
+            )
+        record = held[item.series_id]
+        again = record.replace(
+            revision=record.revision + 1, author=author, queue=item.to_dict(), time=""
+        )
+        row = again.to_dict()
+        places = "; ".join(
+            f"rows {s['start']} to {s['end']}: {KINDS[s['kind']]}" for s in item.suspects
+        )
+        first = {key: row[key] for key in ("series_id", "result", "intervals")}
+        return {DRAFT: f"{_AGAIN} {places}", **first, **row}
 
     def record(
         self, series_id: str, intervals: Sequence[Interval] = (), **more: Any

@@ -52,6 +52,10 @@ class Project:
         """Human journal of an iteration (``gold`` for the gold file): an input, kept in git."""
         return self.root / "data" / "labels" / f"{_it(iteration)}.jsonl"
 
+    def second(self, iteration: str) -> Path:
+        """Journal of a second person, who labelled series of an iteration without seeing its."""
+        return self.root / "data" / "labels" / f"{_it(iteration)}.second.jsonl"
+
     def simulated(self, iteration: str) -> Path:
         """Journal of a simulated annotator: a stage output."""
         return self.root / "data" / "simulated" / f"{_it(iteration)}.jsonl"

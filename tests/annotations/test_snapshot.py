@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled_samples import STEP_NS, make_series, record_of
 
+from tsloop.annotations.checks.config import ChecksConfig
 from tsloop.annotations.fitting import fit_record
 from tsloop.annotations.journal import write_journal
 from tsloop.annotations.snapshot import build_snapshot, read_snapshot
@@ -28,6 +29,13 @@ def build(tmp_path: Path, store, records, iteration="it001", parent=None):
     out = tmp_path / "snapshots" / iteration
     parent_dir = None if parent is None else tmp_path / "snapshots" / parent
     return build_snapshot(out, [(iteration, journal)], store, LABELS, parent_dir)
+
+
+def places(found: dict, check: str) -> list[tuple]:
+    """Series and rows of the findings of one check."""
+    return [
+        (f["series_id"], f["start"], f["end"]) for f in found["findings"] if f["check"] == check
+    ]
 
 
 def quality(tmp_path: Path, iteration="it001") -> dict:
@@ -220,16 +228,13 @@ def test_quality_findings(tmp_path, make_store) -> None:
     assert found["merged_overlaps"] == [
         {"series_id": "copy", "label": "step_up", "start": 5, "end": 12, "parts": 2}
     ]
-    assert found["contradictions"] == [
-        {"series_id": "a", "start": 6, "end": 9, "labels": ["step_down", "step_up"]}
-    ]
-    assert found["one_row_intervals"] == [{"series_id": "a", "row": 50, "label": "oscillation"}]
-    assert found["duplicates"] == [{"series": ["a", "copy"], "agree": False}]
-    assert [item["series"] for item in found["near_duplicates"]] == [
-        ["a", "near"],
-        ["copy", "near"],
-    ]
-    assert [item["attribute"] for item in found["unknown_attributes"]] == ["hue", "noise"]
+    assert places(found, "contradictions") == [("a", 6, 9)]
+    assert places(found, "overlaps") == [("copy", 5, 12)]
+    assert places(found, "one_row_intervals") == [("a", 50, 50)]
+    assert places(found, "duplicates") == [("copy", None, None)]
+    assert places(found, "near_duplicates") == [("near", None, None)] * 2
+    assert places(found, "unknown_attributes") == [("near", None, None)] * 2
+    assert found["checks"]["duplicates"] == {"action": "warn", "findings": 1}
     assert found["basis"] == {"unknown": 6}
     assert found["against_parent"] is None
 
@@ -239,9 +244,31 @@ def test_equal_labels_of_copies_agree(tmp_path, make_store) -> None:
     store = make_store([A, copy])
     span = (5, 9, "step_up")
     build(tmp_path, store, [record_of(A, span), record_of(copy, (6, 9, "step_up"))])
-    assert quality(tmp_path)["duplicates"] == [{"series": ["a", "copy"], "agree": True}]
+    assert places(quality(tmp_path), "duplicates") == []
     build(tmp_path, store, [record_of(A, span), record_of(copy, (60, 64, "step_up"))])
-    assert quality(tmp_path)["duplicates"] == [{"series": ["a", "copy"], "agree": False}]
+    assert places(quality(tmp_path), "duplicates") == [("copy", None, None)]
+
+
+def test_a_check_that_stops_leaves_no_snapshot(tmp_path, make_store) -> None:
+    records = [record_of(A, (50, 50, "oscillation"))]
+    journal = tmp_path / "it001.jsonl"
+    write_journal(journal, records)
+    out = tmp_path / "snapshots" / "it001"
+    checks = ChecksConfig(one_row_intervals="stop")
+    with pytest.raises(AnnotationError, match=r"one_row_intervals: a \[50, 50\]") as caught:
+        build_snapshot(out, [("it001", journal)], make_store([A]), LABELS, checks=checks)
+    assert "tsloop labels check it001" in caught.value.hint
+    assert not out.exists()
+
+
+def test_a_check_that_is_off_finds_nothing(tmp_path, make_store) -> None:
+    journal = tmp_path / "it001.jsonl"
+    write_journal(journal, [record_of(A, (50, 50, "oscillation"))])
+    out = tmp_path / "snapshots" / "it001"
+    checks = ChecksConfig(one_row_intervals="off")
+    build_snapshot(out, [("it001", journal)], make_store([A]), LABELS, checks=checks)
+    assert "one_row_intervals" not in quality(tmp_path)["checks"]
+    assert places(quality(tmp_path), "one_row_intervals") == []
 
 
 def test_an_empty_journal_is_a_snapshot_without_labels(tmp_path, make_store) -> None:

@@ -149,3 +149,14 @@ def test_infer_reads_with_the_same_options(
     said = capsys.readouterr()
     assert said.out.startswith("naive: ")
     assert "naive: duplicates in 1 row" in said.err
+
+
+def test_contrast_is_a_column_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_series(tmp_path / "pump.csv", spike=250)
+    arguments = ("pump.csv", "--no-pictures", "--out", "found", "--contrast")
+    assert detect(tmp_path, monkeypatch, *arguments) == 0
+    rows = read_table(tmp_path / "found" / "detections.csv")
+    spike = next(row for row in rows if row["start"] and int(row["start"]) <= 253)
+    assert 40.0 < float(spike["contrast"]) < 75.0, "a spike never gets more"

@@ -50,7 +50,8 @@ def test_choices_values_additions_and_deletions_are_stored(fresh: Project) -> No
     assert "sampler.kind: 'mixed' → 'margin'" in changed
     assert "fits.it002-other.detector.neighbours: (new) 3" in changed
     params = read_params(fresh)
-    assert params["sampler"] == {"kind": "margin", "budget": 7, "audit_share": 0.2, "seed": 0}
+    assert params["sampler"]["kind"] == "margin"
+    assert params["sampler"]["budget"] == 7
     assert params["variants"]["other"]["neighbours"] == 3
     assert params["project"]["title"] == "Pumps, east; 泵"
     assert params["prepare"]["missing_tokens"] == ["nan", "-"]

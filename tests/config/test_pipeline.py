@@ -6,6 +6,7 @@ VALUES: dict[str, Any] = {
     "annotator": {"kind": "simulated", "miss_rate": 0.1},
     "labels": {"set": "tsloop"},
     "split": {"window": 512},
+    "checks": {"drift": "warn"},
     "sampler": {"kind": "mixed"},
     "evaluate": {"seed": 0},
     "gate": {"metric": "event_f1"},

@@ -252,7 +252,7 @@ def realistic() -> ReportData:
         snapshot={"records": 60, "intervals": 214, "annotators": 2, "label_set": "tsloop@1"},
         dataset={"train": 48, "valid": 12, "replayed": 18, "mode": "incremental"},
         quality={
-            "schema": "tsloop.quality/1",
+            "schema": "tsloop.quality/2",
             "n_series": 60,
             "n_ok": 48,
             "n_none": 12,
@@ -287,15 +287,27 @@ def realistic() -> ReportData:
                 "corrected_series": ["TI_40301.PV"],
                 "distance": 0.041,
             },
-            "contradictions": [
+            "checks": {
+                "bounds": {"action": "stop", "findings": 0},
+                "contradictions": {"action": "warn", "findings": 1},
+                "drift": {"action": "warn", "findings": 1},
+            },
+            "findings": [
                 {
+                    "check": "contradictions",
                     "series_id": "TI_40311.PV",
                     "start": 210,
                     "end": 260,
-                    "labels": ["step_up", "gradual_drift"],
-                }
+                    "what": "rows have two labels: gradual_drift and step_up",
+                },
+                {
+                    "check": "drift",
+                    "series_id": "",
+                    "start": None,
+                    "end": None,
+                    "what": "kinds of labels differ from those of earlier iterations",
+                },
             ],
-            "duplicates": [],
         },
         gold={"series": 40, "events": 152, "groups": 18},
         gold_version=2,

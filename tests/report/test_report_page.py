@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from fake_report import HOSTILE, FakeCard, all_failed, card, hostile, realistic
 
+from tsloop.annotations.checks.config import CHECKS
 from tsloop.errors import ConfigError
 from tsloop.evaluation.scorecard import Scorecard, score_series
 from tsloop.intervals import Detection, Interval
 from tsloop.report.build import render_report
 from tsloop.report.data import CaseData, HistoryPoint, ReportData, Verdict
+from tsloop.report.label_checks import check_blocks, without_checks
 from tsloop.report.tables import wilson
 
 VOID = {"meta", "input", "br"}
@@ -307,3 +309,17 @@ def test_real_scorecards_are_understood() -> None:
     assert "g3" in text
     assert '<span class="iv">/ 6</span>' in page
     assert "undecided: 3 groups, at least 5 are needed" in page_text(replace(data, primary="few"))
+
+
+def test_findings_of_the_label_checks_are_listed_in_both_languages() -> None:
+    quality = realistic().quality
+    counts, findings = check_blocks(quality)
+    assert [(name.en, name.zh) for name, _ in counts.body] == [
+        (CHECKS[name].en, CHECKS[name].zh) for name in ("contradictions", "drift")
+    ]
+    assert findings.body[0][1] == ("TI_40311.PV", "210–260", quality["findings"][0]["what"])
+    quiet = {"checks": {"bounds": {"action": "stop", "findings": 0}}, "findings": []}
+    (block,) = check_blocks(quiet)
+    assert block.rows[0][1] == "1"
+    assert check_blocks({"schema": "tsloop.quality/1"}) == []
+    assert set(without_checks(quality)) == set(quality) - {"checks", "findings"}

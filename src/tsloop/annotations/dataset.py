@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tsloop.annotations.checks.contents import values_sha256
 from tsloop.annotations.examples import Example
 from tsloop.annotations.finetune import finetune_rows
 from tsloop.annotations.fitting import SeriesLookup
 from tsloop.annotations.gold import GoldSet
+from tsloop.annotations.record import AnnotationRecord
 from tsloop.annotations.snapshot import Snapshot
 from tsloop.annotations.split import Split, SplitConfig, Stretch, seeded_unit, split_records
 from tsloop.errors import AnnotationError, LabelSetError, LeakError
@@ -32,6 +34,8 @@ __all__ = [
     "SplitConfig",
     "build_dataset",
     "check_leaks",
+    "find_leaks",
+    "gold_ids",
     "gold_relation",
     "load_examples",
 ]
@@ -104,14 +108,20 @@ def load_examples(directory: Path, store: SeriesLookup) -> list[Example]:
     return [_example(row, store) for row in read_jsonl(path)]
 
 
+def gold_ids(store: SeriesLookup, gold: GoldSet) -> list[str]:
+    """The series of the gold file and those of the role gold in the store, sorted."""
+    roles = {series_id for series_id, entry in store.entries.items() if entry.role == Role.GOLD}
+    return sorted(roles | set(gold.records))
+
+
 def gold_relation(store: SeriesLookup, gold: GoldSet) -> Callable[[str, str], str]:
     """A function of a series' id and content hash: how it is related to gold, "" for not at all.
 
     Gold are the series of the gold file and those of the role gold in the series store, and all
     that have the content or belong to the group of one.
     """
+    ids = set(gold_ids(store, gold))
     roles = {series_id for series_id, entry in store.entries.items() if entry.role == Role.GOLD}
-    ids = roles | set(gold.records)
     contents = {store.entries[series_id].sha256 for series_id in roles} | gold.content_hashes
     by_group = {
         str(store.entries[i].group): i for i in sorted(ids, reverse=True) if i in store.entries
@@ -132,10 +142,8 @@ def gold_relation(store: SeriesLookup, gold: GoldSet) -> Callable[[str, str], st
 
 
 def check_leaks(snapshot: Snapshot, store: SeriesLookup, gold: GoldSet) -> None:
-    """Raise `LeakError` for labelled series that are gold by id, by content or by group."""
-    relation = gold_relation(store, gold)
-    found = (relation(name, r.series_sha256) for name, r in snapshot.records.items())
-    leaks = [leak for leak in found if leak]
+    """Raise `LeakError` for labelled series that `find_leaks` finds."""
+    leaks = list(find_leaks(snapshot.records, store, gold).values())
     if leaks:
         more = f" … and {len(leaks) - 5} more" if len(leaks) > 5 else ""
         raise LeakError(
@@ -143,6 +151,32 @@ def check_leaks(snapshot: Snapshot, store: SeriesLookup, gold: GoldSet) -> None:
             f"{'; '.join(leaks[:5])}{more}.",
             hint="Take their records out of the open journal, or give them another role and group.",
         )
+
+
+def find_leaks(
+    records: Mapping[str, AnnotationRecord], store: SeriesLookup, gold: GoldSet
+) -> dict[str, str]:
+    """Labelled series that are gold: by id, by content, by group, or by their values.
+
+    Equal values under other timestamps are the same series, stored again.
+    """
+    relation = gold_relation(store, gold)
+    by_values = {
+        digest: name
+        for name in gold_ids(store, gold)
+        if name in store.entries and (digest := values_sha256(store[name]))
+    }
+    leaks: dict[str, str] = {}
+    for name, record in records.items():
+        leak = relation(name, record.series_sha256)
+        if not leak and by_values and name in store.entries:
+            twin = by_values.get(values_sha256(store[name]))
+            leak = (
+                f"{name} has the values of the gold series {twin}, at other times" if twin else ""
+            )
+        if leak:
+            leaks[name] = leak
+    return leaks
 
 
 def _select(

@@ -1,78 +1,46 @@
 """What can be said of a set of labels without knowing the truth: ``quality.json``.
 
-Nothing here is an error; it is what a person should look at before training.
+Counts, what changed since the iteration before, and what the checks found
+(`tsloop.annotations.checks`). It is what a person should look at before training.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tsloop.annotations.checks.config import ChecksConfig
+from tsloop.annotations.checks.findings import Finding, counted_by_check
 from tsloop.annotations.record import AnnotationRecord
-from tsloop.intervals import Interval, Status, to_mask
-from tsloop.labels import LabelSet
-from tsloop.series.types import Series
+from tsloop.intervals import Status, to_mask
 
-__all__ = ["SCHEMA", "assess", "fingerprint", "label_shares"]
+__all__ = ["SCHEMA", "assess", "label_shares"]
 
-SCHEMA = "tsloop.quality/1"
-
-INTERVAL_GROUPS = ("drift", "shape")
-"""Label groups whose events last: one single row is suspicious."""
-
-NEAR_IDENTICAL = 0.9995
-"""Correlation from which two series of one length count as the same content."""
-
-_POINTS = 512
+SCHEMA = "tsloop.quality/2"
 
 
 def assess(
     records: Mapping[str, AnnotationRecord],
-    label_set: LabelSet,
-    parent: Mapping[str, AnnotationRecord] | None = None,
-    fingerprints: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    parent: Mapping[str, AnnotationRecord] | None,
+    findings: Sequence[Finding],
+    config: ChecksConfig,
 ) -> dict[str, Any]:
     """Counts and findings over the records of one snapshot, as plain values for JSON.
 
-    ``parent`` are the records of the snapshot before this one. ``fingerprints`` (series id →
-    `fingerprint`) are needed to find near-identical series; without them none is reported.
+    ``parent`` are the records of the snapshot before this one.
     """
     return {
         "schema": SCHEMA,
         **_counts(records.values()),
+        "checks": counted_by_check(findings, config),
+        "findings": [finding.to_dict() for finding in findings],
         "labels": _per_label(records.values()),
         "basis": _per_basis(records.values()),
         "against_parent": _against_parent(records, parent),
-        "contradictions": _contradictions(records.values()),
-        "one_row_intervals": _one_row(records.values(), label_set),
-        "duplicates": _duplicates(records),
-        "near_duplicates": _near_duplicates(records, fingerprints or {}),
-        "unknown_attributes": _unknown_attributes(records.values(), label_set),
     }
-
-
-def fingerprint(series: Series) -> npt.NDArray[np.float32]:
-    """The shape of a series: up to 512 of its samples, centred and of length one; float32.
-
-    Zeros where the series is constant or has no value: such series resemble nothing.
-    """
-    values = series.values
-    if not np.isfinite(values).any():
-        return np.zeros(_POINTS, dtype=np.float32)
-    rows = np.unique(np.linspace(0, len(values) - 1, _POINTS).round().astype(int))
-    sampled = np.zeros(_POINTS)
-    sampled[: len(rows)] = series.filled()[rows]
-    sampled[: len(rows)] -= sampled[: len(rows)].mean()
-    scale = float(np.abs(sampled).max())
-    if scale == 0.0:
-        return np.zeros(_POINTS, dtype=np.float32)
-    sampled /= scale
-    return (sampled / np.linalg.norm(sampled)).astype(np.float32)
 
 
 def label_shares(records: Iterable[AnnotationRecord]) -> dict[str, float]:
@@ -138,100 +106,3 @@ def _against_parent(
         "share_changes": changes,
         "distance": distance,
     }
-
-
-def _contradictions(records: Iterable[AnnotationRecord]) -> list[dict[str, Any]]:
-    """Places where two labels claim mostly the same rows (IoU of at least one half)."""
-    found: list[dict[str, Any]] = []
-    for record in records:
-        for first, second in combinations(record.intervals, 2):
-            if first.label != second.label and first.iou(second) >= 0.5:
-                found.append(
-                    {
-                        "series_id": record.series_id,
-                        "start": max(first.start, second.start),
-                        "end": min(first.end, second.end),
-                        "labels": sorted((first.label, second.label)),
-                    }
-                )
-    return found
-
-
-def _one_row(records: Iterable[AnnotationRecord], label_set: LabelSet) -> list[dict[str, Any]]:
-    lasting = {label.id for label in label_set.labels if label.group in INTERVAL_GROUPS}
-    return [
-        {"series_id": record.series_id, "row": interval.start, "label": interval.label}
-        for record in records
-        for interval in record.intervals
-        if interval.label in lasting and len(interval) == 1
-    ]
-
-
-def _duplicates(records: Mapping[str, AnnotationRecord]) -> list[dict[str, Any]]:
-    by_content: dict[str, list[str]] = defaultdict(list)
-    for series_id, record in records.items():
-        by_content[record.series_sha256].append(series_id)
-    return [
-        {
-            "series": sorted(ids),
-            "agree": all(_agree(records[ids[0]], records[other]) for other in ids[1:]),
-        }
-        for _, ids in sorted(by_content.items())
-        if len(ids) > 1
-    ]
-
-
-def _near_duplicates(
-    records: Mapping[str, AnnotationRecord],
-    fingerprints: Mapping[str, npt.NDArray[np.float32]],
-) -> list[dict[str, Any]]:
-    """Pairs of different but near-identical content whose labels differ."""
-    by_length: dict[int, list[str]] = defaultdict(list)
-    for series_id in sorted(records):
-        if series_id in fingerprints:
-            by_length[records[series_id].n_rows].append(series_id)
-    found: list[dict[str, Any]] = []
-    for _, ids in sorted(by_length.items()):
-        shapes = np.stack([fingerprints[series_id] for series_id in ids])
-        for a in range(len(ids) - 1):
-            similar = shapes[a + 1 :] @ shapes[a]
-            for b in (np.flatnonzero(similar >= NEAR_IDENTICAL) + a + 1).tolist():
-                first, second = records[ids[a]], records[ids[b]]
-                if first.series_sha256 != second.series_sha256 and not _agree(first, second):
-                    found.append(
-                        {
-                            "series": [ids[a], ids[b]],
-                            "similarity": round(float(similar[b - a - 1]), 4),
-                            "labels": [_label_list(first), _label_list(second)],
-                        }
-                    )
-    return found
-
-
-def _agree(first: AnnotationRecord, second: AnnotationRecord) -> bool:
-    """Whether two judgements of one content say the same: equal labels, each at the same place."""
-    if _label_list(first) != _label_list(second):
-        return False
-    return all(_has_match(i, second.intervals) for i in first.intervals) and all(
-        _has_match(i, first.intervals) for i in second.intervals
-    )
-
-
-def _has_match(interval: Interval, others: Sequence[Interval]) -> bool:
-    return any(o.label == interval.label and interval.iou(o) >= 0.5 for o in others)
-
-
-def _label_list(record: AnnotationRecord) -> list[str]:
-    return sorted(interval.label for interval in record.intervals)
-
-
-def _unknown_attributes(
-    records: Iterable[AnnotationRecord], label_set: LabelSet
-) -> list[dict[str, Any]]:
-    known = {a.id: {value.id for value in a.values} for a in label_set.attributes}
-    return [
-        {"series_id": record.series_id, "attribute": key, "value": record.overall[key]}
-        for record in records
-        for key in sorted(record.overall)
-        if record.overall[key] not in known.get(key, set())
-    ]

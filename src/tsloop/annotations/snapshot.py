@@ -8,14 +8,14 @@ input gives equal bytes; a snapshot whose lines were touched afterwards is refus
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
+from tsloop.annotations.checks.config import ChecksConfig
+from tsloop.annotations.checks.run import Material, check_labels, refuse
+from tsloop.annotations.checks.second import second_opinions
 from tsloop.annotations.fitting import (
     Fitted,
     SeriesLookup,
@@ -24,7 +24,7 @@ from tsloop.annotations.fitting import (
     stored_series,
 )
 from tsloop.annotations.journal import latest, parse_records, read_journal
-from tsloop.annotations.quality import assess, fingerprint
+from tsloop.annotations.quality import assess
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError, TsloopError
 from tsloop.files import dump_json, fresh_dir, read_json, sha256_file, write_json, write_text_atomic
@@ -54,11 +54,11 @@ class Snapshot:
 class _Pool:
     """Records while a snapshot is put together: first who counts, then whether it fits."""
 
-    def __init__(self, store: SeriesLookup, label_set: LabelSet) -> None:
+    def __init__(self, store: SeriesLookup, label_set: LabelSet, checks: ChecksConfig) -> None:
         self.store = store
         self.label_set = label_set
+        self.material = Material(label_set, checks)
         self.held: dict[str, tuple[AnnotationRecord, str]] = {}
-        self.shapes: dict[str, npt.NDArray[np.float32]] = {}
         self.errors: list[TsloopError] = []
         self.superseded: list[dict[str, Any]] = []
 
@@ -88,15 +88,19 @@ class _Pool:
 
     def fit(self, record: AnnotationRecord) -> Fitted:
         """`fit_record`, with the series read from the store."""
+        return fit_record(record, stored_series(record, self.store), self.label_set)
+
+    def fit_and_see(self, record: AnnotationRecord) -> Fitted:
+        """`fit`, and what the checks need to see of the series."""
         series = stored_series(record, self.store)
-        if record.series_id not in self.shapes:
-            self.shapes[record.series_id] = fingerprint(series)
-        return fit_record(record, series, self.label_set)
+        fitted = fit_record(record, series, self.label_set)
+        self.material.see(series, fitted.record)
+        return fitted
 
     def fit_all(self) -> dict[str, Fitted]:
         """Every record that counts, by series id in sorted order; all faults in one error."""
         fitted = {
-            series_id: self.attempt(self.fit, record)
+            series_id: self.attempt(self.fit_and_see, record)
             for series_id, (record, _) in sorted(self.held.items())
         }
         raise_all(self.errors, "labels cannot enter the snapshot")
@@ -117,14 +121,21 @@ def build_snapshot(
     store: SeriesLookup,
     label_set: LabelSet,
     parent_dir: Path | None = None,
+    *,
+    checks: ChecksConfig | None = None,
+    gold: Iterable[str] = (),
+    second: Path | None = None,
 ) -> Snapshot:
     """Write the snapshot of the parent's labels and these journals (iteration, path), in order.
 
-    Raises `AnnotationError` (or `LabelSetError`) that lists the records which do not fit the
-    series store or the label set; nothing is written then.
+    ``gold`` are the ids of gold series, which labels may not resemble, and ``second`` is a journal
+    of somebody who labelled series of the last iteration again. Raises `AnnotationError` (or
+    `LabelSetError`) that lists the records which do not fit the series store or the label set, or
+    what a check with the action ``stop`` has found; nothing is written then.
     """
     parent = read_snapshot(parent_dir) if parent_dir is not None else None
-    pool = _Pool(store, label_set)
+    checks = checks or ChecksConfig()
+    pool = _Pool(store, label_set, checks)
     for series_id, record in (parent.records if parent else {}).items():
         pool.take(record, parent.origin[series_id] if parent else "")
     for iteration, path in journals:
@@ -138,9 +149,20 @@ def build_snapshot(
         for series_id, record in records.items()
     )
     snapshot = Snapshot(records, origin, _sha256(text), label_set.ref)
+    latest_name = journals[-1][0] if journals else ""
+    material = pool.material
+    material.records = records
+    material.earlier = parent.records if parent else {}
+    material.fresh = frozenset(i for i, name in origin.items() if name == latest_name)
+    material.merged = [row for item in fitted.values() for row in item.merged]
+    material.gold = {name: store[name] for name in sorted(set(gold)) if name in store.entries}
+    if second is not None and journals:
+        material.found += second_opinions(journals[-1][1], second, store, label_set, checks)
+    findings = check_labels(material)
+    refuse(findings, checks, latest_name)
     quality = {
-        **assess(records, label_set, parent.records if parent else None, pool.shapes),
-        "merged_overlaps": [row for item in fitted.values() for row in item.merged],
+        **assess(records, parent.records if parent else None, findings, checks),
+        "merged_overlaps": material.merged,
         "remapped": [series_id for series_id, item in fitted.items() if item.remapped],
         "superseded": pool.superseded,
     }

@@ -44,6 +44,14 @@ def detect(
     ] = "",
     out: Annotated[Path, typer.Option(help="Where results and pictures go.")] = Path("detections"),
     pictures: Annotated[bool, typer.Option(help="Draw a PNG per series.")] = True,
+    contrast: Annotated[
+        bool,
+        typer.Option(
+            "--contrast",
+            help="Add a column with how far each segment stands out from the rows beside it (about "
+            "1 to 100; no confidence).",
+        ),
+    ] = False,
     zone: Annotated[str, typer.Option(help=ZONE_HELP)] = "",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SET_HELP)
@@ -68,13 +76,14 @@ def detect(
     typer.echo(said)
     out.mkdir(parents=True, exist_ok=True)
     files = _picture_names(new_data.names) if pictures else {}
-    job = BatchJob(directory, out, batch_key(directory, how), files)
+    job = BatchJob(directory, out, batch_key(directory, how, contrast), files, contrast)
     with stage_progress("detect") as progress:
         began = time.monotonic()
         batch = run_batch(new_data, job, jobs, progress)
         seconds = time.monotonic() - began
     results = [_with_options(result) for result in batch.results.values()]
-    _write_table(out / "detections.csv", OUTPUT_COLUMNS, [r for x in results for r in x["rows"]])
+    columns = (*OUTPUT_COLUMNS, "contrast") if contrast else OUTPUT_COLUMNS
+    _write_table(out / "detections.csv", columns, [r for x in results for r in x["rows"]])
     _write_table(out / "summary.csv", SUMMARY_COLUMNS, map(_summary, results))
     _say_found([row for result in results for row in result["rows"]])
     _say_counts(results, batch.n_before, seconds)

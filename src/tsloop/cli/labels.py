@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tsloop.cli import label_export, label_import, label_sets
+from tsloop.cli import label_checks, label_export, label_import, label_sets
 
 __all__ = ["app"]
 
@@ -18,6 +18,8 @@ app.command("import")(label_import.import_labels)
 app.command("export")(label_export.export_labels)
 app.command("formats")(label_export.list_formats)
 app.command("set")(label_sets.label_set)
+for _command in (label_checks.check, label_checks.suspects, label_checks.agreement):
+    app.command()(_command)
 
 
 @app.command()

@@ -282,6 +282,7 @@ def _unroll(
         previous,
         published=frozenset(name for name in iterations if project.registry(name).exists()),
         journals=frozenset(name for name in iterations if project.labels(name).exists()),
+        second=frozenset(name for name in iterations if project.second(name).exists()),
         label_set_sha256=label_set_sha256(project, values["labels"].get("set"), previous),
         champion=reference_model(project),
     )

@@ -27,11 +27,11 @@ REVISIONS: dict[str, int] = {
     "prepare": 1,
     "base": 3,
     "annotate": 1,
-    "dataset": 3,
+    "dataset": 4,
     "fit": 3,
     "predict": 2,
     "evaluate": 2,
-    "queue": 2,
+    "queue": 3,
     "publish": 2,
 }
 """Raise a stage's number when its code gives other results; DVC then reruns it where it is open."""
@@ -80,6 +80,7 @@ def unroll(
     *,
     published: frozenset[str] = frozenset(),
     journals: frozenset[str] = frozenset(),
+    second: frozenset[str] = frozenset(),
     label_set_sha256: str = "",
     champion: Mapping[str, Any] | None = None,
 ) -> Unrolled:
@@ -87,8 +88,9 @@ def unroll(
 
     ``values`` are the resolved sections of the configuration, ``previous`` the last ``params.yaml``
     (frozen entries are copied from it), ``published`` the iterations that have a registry file,
-    ``journals`` those that have a human journal, ``label_set_sha256`` is the hash of the project's
-    own label set, and ``champion`` the model that open iterations are compared with.
+    ``journals`` those that have a human journal, ``second`` those of which somebody labelled series
+    again, ``label_set_sha256`` is the hash of the project's own label set, and
+    ``champion`` the model that open iterations are compared with.
     """
     if not values.get("variants"):
         raise ConfigError(
@@ -96,6 +98,7 @@ def unroll(
             hint="Add one: tsloop configure +detector@variants.knn=knn",
         )
     unroller = _Unroller(iterations, values, previous, published, journals, champion)
+    unroller.second = second
     if label_set_sha256:
         unroller.label_set = {"label_set_sha256": label_set_sha256}
     return unroller.run()
@@ -129,6 +132,7 @@ class _Unroller:
         self.parents = {spec.parent for spec in iterations.values()}
         self.annotator = values["annotator"]["kind"]
         self.label_set: dict[str, str] = {}
+        self.second: frozenset[str] = frozenset()
         self.out = Unrolled()
 
     def run(self) -> Unrolled:
@@ -190,9 +194,12 @@ class _Unroller:
     def _copy(self, name: str) -> None:
         for kind in (*_PER_ITERATION, "publications"):
             entries = getattr(self.out, kind)
+            # What dvc.yaml asks of every entry, also of one from before it did.
+            more = ("second",) if kind == "datasets" else ()
             for key, entry in self.previous.get(kind, {}).items():
                 if key == name or key.startswith(f"{name}-"):
-                    entries[key] = entry
+                    missing = {slot: NOTHING_YET for slot in more if slot not in entry}
+                    entries[key] = {**entry, **missing}
 
     def _bases(self) -> None:
         """One base per variant and settings; once something is published, those that are used."""
@@ -264,6 +271,8 @@ class _Unroller:
             "journal": journal,
             "gold": gold,
             "parent_labels": parent_labels,
+            "second": f"data/labels/{name}.second.jsonl" if name in self.second else NOTHING_YET,
+            "checks": self._pick("checks", leaf),
             "split": self._pick("split", leaf),
             "labels": self._pick("labels", leaf),
             **self.label_set,

@@ -138,6 +138,7 @@ SECTIONS: dict[str, str] = {
     "loop": "tsloop.config.schema:LoopConfig",
     "prepare": "tsloop.series.prepare:PrepareConfig",
     "annotator": "tsloop.loop.annotator:AnnotatorConfig",
+    "checks": "tsloop.annotations.checks.config:ChecksConfig",
     "split": "tsloop.annotations.dataset:SplitConfig",
     "finetune": "tsloop.chatts.config:FinetuneConfig",
     "sampler": "tsloop.loop.samplers:SamplerConfig",

@@ -23,7 +23,7 @@ from tsloop.evaluation.thresholds import OBJECTIVES
 from tsloop.series.types import Series
 from tsloop.signals.period import detect_period
 
-__all__ = ["METHODS", "AdtkConfig", "AdtkDetector"]
+__all__ = ["METHODS", "AdtkConfig", "AdtkDetector", "restore_iteritems"]
 
 METHODS = (
     "autoregression",
@@ -121,7 +121,7 @@ def _piped(frame: pd.Series[float], config: AdtkConfig) -> Values:
 
 
 def _build(frame: pd.Series[float], config: AdtkConfig) -> Any:
-    _restore_iteritems()
+    restore_iteritems()
     from adtk import detector as adtk
 
     factor = {} if config.factor is None else {"c": config.factor}
@@ -139,7 +139,7 @@ def _build(frame: pd.Series[float], config: AdtkConfig) -> Any:
 
 
 def _iqr(frame: pd.Series[float], config: AdtkConfig) -> Values:
-    _restore_iteritems()
+    restore_iteritems()
     from adtk.detector import InterQuartileRangeAD
 
     detector = InterQuartileRangeAD(3.0 if config.factor is None else config.factor)
@@ -150,7 +150,7 @@ def _iqr(frame: pd.Series[float], config: AdtkConfig) -> Values:
 
 
 def _quantile(frame: pd.Series[float], config: AdtkConfig) -> Values:
-    _restore_iteritems()
+    restore_iteritems()
     from adtk.detector import QuantileAD
 
     detector = QuantileAD(low=config.share, high=1.0 - config.share)
@@ -161,7 +161,7 @@ def _quantile(frame: pd.Series[float], config: AdtkConfig) -> Values:
 
 
 def _esd(frame: pd.Series[float], config: AdtkConfig) -> Values:
-    _restore_iteritems()
+    restore_iteritems()
     from adtk.detector import GeneralizedESDTestAD
 
     detector = GeneralizedESDTestAD(alpha=config.alpha)
@@ -199,7 +199,7 @@ def _ratio(distance: Values) -> Values:
     return limited / (limited + 1.0)
 
 
-def _restore_iteritems() -> None:
+def restore_iteritems() -> None:
     """ADTK 0.6.2 calls ``iteritems``, which pandas 2 dropped in favour of ``items``."""
     for cls in (pd.Series, pd.DataFrame):
         if not hasattr(cls, "iteritems"):

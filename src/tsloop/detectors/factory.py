@@ -36,6 +36,7 @@ ALLOWED_PREFIX = "tsloop.detectors."
 
 BUILTIN = {
     "adtk": "tsloop.detectors.adtk.AdtkDetector",
+    "adtk_hbos": "tsloop.detectors.adtk_hbos.AdtkHbosDetector",
     "boosting": "tsloop.detectors.boosting.BoostingDetector",
     "chatts": "tsloop.detectors.chatts.ChattsDetector",
     "chatts_llm": "tsloop.detectors.chatts_llm.ChattsLlmDetector",
@@ -43,6 +44,7 @@ BUILTIN = {
     "forest": "tsloop.detectors.forest.ForestDetector",
     "knn": "tsloop.detectors.knn.KnnDetector",
     "residual": "tsloop.detectors.residual.ResidualDetector",
+    "wavelet": "tsloop.detectors.wavelet.WaveletDetector",
 }
 """Short names of the detectors that come with tsloop."""
 

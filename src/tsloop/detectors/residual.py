@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from tsloop.detectors.common import SignalDetector, usable_values
 from tsloop.detectors.factory import check_at_least, check_choice
+from tsloop.detectors.forecasters import FORECASTERS, holt_winters, seasonal_naive
+from tsloop.errors import DetectorError
 from tsloop.evaluation.thresholds import OBJECTIVES
 from tsloop.intervals import Detection, Status
 from tsloop.series.types import Series
@@ -29,12 +31,16 @@ _SHORTEST_FIT = 3  # rows to learn from, for each lag
 class ResidualConfig:
     """Settings of `ResidualDetector`."""
 
+    forecaster: str = "ridge"
+    """ridge (linear in the rows before), seasonal_naive or holt_winters."""
     lags: int = 24
-    """The forecast of a row is linear in so many rows before it."""
+    """ridge: the forecast of a row is linear in so many rows before it."""
     seasonal: bool = True
-    """Add the rows one period before, where the series has a period (the seasonal naive part)."""
+    """Use the series' period, where it has one; ridge adds the rows one period before."""
     ridge: float = 1.0
-    """Shrinks the coefficients; in units of one standardised row."""
+    """ridge: shrinks the coefficients; in units of one standardised row."""
+    seasons: int = 3
+    """seasonal_naive: the median over so many seasons before."""
     smooth: int = 8
     """Root mean square of the residual over so many rows, centred; 1 leaves it as it is."""
     objective: str = "balanced"
@@ -44,7 +50,8 @@ class ResidualConfig:
 
     def __post_init__(self) -> None:
         check_choice("residual.objective", self.objective, OBJECTIVES)
-        for key in ("lags", "smooth"):
+        check_choice("residual.forecaster", self.forecaster, FORECASTERS)
+        for key in ("lags", "smooth", "seasons"):
             check_at_least(f"residual.{key}", getattr(self, key), 1)
         check_at_least("residual.ridge", self.ridge, 0.0)
 
@@ -62,10 +69,11 @@ class Forecast:
 
 
 class ResidualDetector(SignalDetector):
-    """Residual of a ridge regression on lags and seasonal lags, in sigmas of 1.4826 MAD.
+    """Residual of a cheap forecaster, in sigmas of 1.4826 MAD.
 
-    The forecaster is fitted on each series by itself, twice: the second time without the rows that
-    the first fit missed by far, so that anomalies do not teach it. The warm-up rows get the score 0
+    The forecaster (``config.forecaster``) is fitted on each series by itself. The ridge regression
+    on lags and seasonal lags is fitted twice: the second time without the rows that the first fit
+    missed by far, so that anomalies do not teach it. The warm-up rows get the score 0
     and every detection says in its reason that they were not scored.
     """
 
@@ -87,7 +95,12 @@ class ResidualDetector(SignalDetector):
     def _score(self, series: Series) -> tuple[Values, int]:
         config: ResidualConfig = self.config
         values = usable_values(series, config.lags * (_SHORTEST_FIT + 1))
-        found = forecast(values, config.lags, config.ridge, seasonal=config.seasonal)
+        found = _forecast(values, config)
+        if found.warm_up >= len(values):
+            raise DetectorError(
+                f"Series {series.id!r} has {len(values)} rows, and {config.forecaster} forecasts "
+                f"none of them: its season of {found.period} rows is too long.",
+            )
         scored = found.residual[found.warm_up :]
         z = scored / robust_scale(scored)[1]
         power = np.concatenate((np.zeros(found.warm_up), z**2))
@@ -102,6 +115,23 @@ class ResidualDetector(SignalDetector):
         # The root mean square of normal noise is 1: that much is no deviation.
         sigmas = np.maximum(sigmas - 1.0, 0.0) if width > 1 else sigmas
         return sigmas / (sigmas + SIGMAS_AT_HALF), found.warm_up
+
+
+def _forecast(values: Values, config: ResidualConfig) -> Forecast:
+    if config.forecaster == "ridge":
+        return forecast(values, config.lags, config.ridge, seasonal=config.seasonal)
+    z = np.clip(robust_z(values), -_CLIP, _CLIP)
+    seasons = config.seasons if config.forecaster == "seasonal_naive" else 2
+    longest = len(z) // (seasons + 2)
+    period = detect_period(z, 4, longest) if config.seasonal and longest > 4 else None
+    if config.forecaster == "seasonal_naive":
+        expected, warm_up = seasonal_naive(z, period, seasons)
+    else:
+        expected, warm_up = holt_winters(z, period)
+    # What is measured is not clipped: a wild value keeps its whole residual.
+    residual = robust_z(values) - expected
+    residual[:warm_up] = 0.0
+    return Forecast(residual, warm_up, period)
 
 
 def forecast(values: Values, lags: int, ridge: float, *, seasonal: bool) -> Forecast:

@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 
 from tsloop import __version__
-from tsloop.errors import JobError, TsloopError
+from tsloop.errors import EvaluationError, JobError, TsloopError
 from tsloop.files import dump_json, read_json, sha256_tree, write_json
 from tsloop.intervals import Detection, Status
 from tsloop.series.tables import file_stem
@@ -32,6 +32,7 @@ from tsloop.series.tables import file_stem
 if TYPE_CHECKING:
     from tsloop.detectors.base import Detector
     from tsloop.loop.inference import NewData, NewSeries, Reading
+    from tsloop.series.types import Series
 
 __all__ = ["SCHEMA", "Batch", "BatchJob", "batch_key", "run_batch"]
 
@@ -52,6 +53,8 @@ class BatchJob:
     out: Path
     key: str
     pictures: Mapping[str, str] = field(default_factory=dict)
+    contrast: bool = False
+    """Rows get a ``contrast``: `tsloop.evaluation.contrast`."""
 
     def path(self, name: str) -> Path:
         """Where the result of a series lies."""
@@ -66,12 +69,13 @@ class Batch:
     n_before: int
 
 
-def batch_key(model: Path | None, how: Reading) -> str:
+def batch_key(model: Path | None, how: Reading, contrast: bool = False) -> str:
     """Sixteen hex digits for a model, a way of reading and this version of tsloop."""
     settings = {
         "model": "embedded" if model is None else sha256_tree(model),
         "source": dataclasses.asdict(how.source),
         "prepare": dataclasses.asdict(how.prepare),
+        "contrast": contrast,
         "tsloop": __version__,
     }
     return hashlib.sha256(dump_json(settings).encode("utf-8")).hexdigest()[:16]
@@ -207,6 +211,9 @@ class _Worker:
         picture = self._job.pictures.get(new.id)
         if picture is not None and series is not None:
             detection_png(series, detection, scores, self._job.out / picture, "en", level=level)
+        rows = detection_rows(series, detection, new.id)
+        if self._job.contrast and series is not None and detection.intervals:
+            rows = _with_contrast(rows, series, detection)
         return {
             "series_sha256": "" if series is None else series.sha256,
             "n_rows": 0 if series is None else len(series),
@@ -214,7 +221,7 @@ class _Worker:
             "reason": detection.reason,
             "highest_score": highest,
             "level": level,
-            "rows": detection_rows(series, detection, new.id),
+            "rows": rows,
             "repairs": [repair.to_dict() for repair in new.repairs],
         }
 
@@ -229,6 +236,25 @@ class _Worker:
                 else load_detector(self._job.model)
             )
         return self._detector
+
+
+def _with_contrast(
+    rows: list[dict[str, object]], series: Series, detection: Detection
+) -> list[dict[str, object]]:
+    """The rows of one series with the contrast of their segments; close ones share theirs."""
+    from tsloop.evaluation.contrast import segment_contrast
+
+    try:
+        segments = segment_contrast(series.values, detection.intervals)
+    except EvaluationError:  # every row is flagged: nothing is left to stand out from
+        segments = []
+    return [
+        {
+            **row,
+            "contrast": next((s.score for s in segments if s.start <= found.start <= s.end), None),
+        }
+        for row, found in zip(rows, detection.intervals, strict=True)
+    ]
 
 
 def _with_level(detection: Detection, highest: float, level: float) -> Detection:

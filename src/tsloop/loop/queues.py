@@ -11,7 +11,10 @@ from tsloop.errors import AnnotationError
 from tsloop.files import read_jsonl, write_jsonl
 from tsloop.intervals import Detection
 
-__all__ = ["QueueItem", "read_queue", "write_queue"]
+__all__ = ["LIKELY_LABEL_ERROR", "QueueItem", "read_queue", "write_queue"]
+
+LIKELY_LABEL_ERROR = "likely_label_error"
+"""Reason of an item that is labelled already: one of its labels looks wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,10 @@ class QueueItem:
 
     ``score`` is the sampler's, in [0, 1]; ``probability``, in (0, 1], that of having been chosen;
     ``clicks`` an upper estimate of the work to label it from nothing, from what the model sees.
+
+    A series that is labelled already and asked about again has the ``revision`` of its record (0
+    otherwise), its labels as the proposal, and in ``suspects`` the places to look at
+    (`tsloop.loop.suspects.find.LabelSuspect`). It stands beside the pool: no estimate counts it.
     """
 
     rank: int
@@ -30,10 +37,12 @@ class QueueItem:
     proposal: Detection | None = None
     proposal_model: str | None = None
     clicks: float = 0.0
+    revision: int = 0
+    suspects: tuple[Mapping[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
+        row: dict[str, Any] = {
             "rank": self.rank,
             "series_id": self.series_id,
             "score": self.score,
@@ -43,6 +52,9 @@ class QueueItem:
             "proposal_model": self.proposal_model,
             "clicks": self.clicks,
         }
+        if self.revision:
+            row |= {"revision": self.revision, "suspects": [dict(s) for s in self.suspects]}
+        return row
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -51,6 +63,7 @@ class QueueItem:
         try:
             if values["proposal"] is not None:
                 values["proposal"] = Detection.from_dict(values["proposal"])
+            values["suspects"] = tuple(values.get("suspects", ()))
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise AnnotationError(

@@ -67,6 +67,9 @@ class SamplerConfig:
     """Share of random series in a mixed queue (at least one); 0 gives up all estimates."""
     seed: int = 0
     """Seed of the random choices; the name of the model is mixed in."""
+    recheck: int = 3
+    """How many labelled series with a likely label error are asked about again, beside the budget;
+    0: none. Simulated annotators do not answer them."""
 
     def __post_init__(self) -> None:
         if self.kind not in SAMPLER_KINDS:
@@ -79,6 +82,8 @@ class SamplerConfig:
             raise ConfigError(
                 f"sampler.audit_share is {self.audit_share}.", hint="It must be in [0, 1]."
             )
+        if self.recheck < 0:
+            raise ConfigError(f"sampler.recheck is {self.recheck}.", hint="It must be >= 0.")
         if self.seed < 0:
             raise ConfigError(f"sampler.seed is {self.seed}.", hint="It must be >= 0.")
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from tsloop.errors import ConfigError
 from tsloop.report.data import ReportData
 from tsloop.report.figures import blocks, chain, config_text
+from tsloop.report.label_checks import check_blocks, without_checks
 from tsloop.report.sections import (
     breakdown_chart,
     case_views,
@@ -109,7 +110,8 @@ def _context(data: ReportData) -> dict[str, object]:
         "misses": case_views(data, "miss"),
         "alarms": case_views(data, "false_alarm"),
         "chain": chain(data),
-        "quality": blocks(data.quality, data.label_set),
+        "checks": check_blocks(data.quality),
+        "quality": blocks(without_checks(data.quality), data.label_set),
         "summary": blocks(data.data_summary, data.label_set),
         "config": config_text(data.config),
         "metrics": list(METRICS.values()),
