@@ -29,6 +29,7 @@ from tsloop.intervals import Interval
 
 __all__ = [
     "Blend",
+    "best_event_f1",
     "choose_blend",
     "event_f1_curve",
     "evidence_logit",
@@ -157,12 +158,17 @@ def choose_blend(
         for j, spread in enumerate(spreads):
             blend = Blend(weight, spread)
             scores = [mix(m, z, blend) for m, z in zip(model_logits, knn_z, strict=True)]
-            figure = _smooth_best(event_f1_curve(scores, truths))
+            figure = best_event_f1(scores, truths)
             steps = abs(i - home[0]) + abs(j - home[1])
             worth = figure - MARGIN * steps - 1e-9 * steps
             if worth > best_worth:
                 best, best_worth, best_figure = blend, worth, figure
     return best, best_figure
+
+
+def best_event_f1(scores: Sequence[Floats], truths: Sequence[Sequence[Interval]]) -> float:
+    """The best of `event_f1_curve`, smoothed over five thresholds: a lone peak is luck."""
+    return _smooth_best(event_f1_curve(scores, truths))
 
 
 def _smooth_best(curve: Floats) -> float:

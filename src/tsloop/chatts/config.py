@@ -173,6 +173,9 @@ class ChattsConfig:
     """Weights that the labelled series may choose from."""
     spread_choices: list[int] = field(default_factory=lambda: [1, 9, 17, 33])
     """Spreads that the labelled series may choose from."""
+    early_stopping: bool = False
+    """Keep the validation examples out of the training and the weights that are best on them;
+    otherwise they train too, and the folds alone judge."""
     objective: str = "balanced"
     """What the thresholds are fitted for (`tsloop.evaluation.thresholds.fit_decision`)."""
 

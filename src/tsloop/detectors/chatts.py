@@ -8,7 +8,6 @@ series that the model was trained on.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +20,10 @@ from scipy.special import log_softmax
 
 from tsloop.chatts.adapter import Adapter, load_adapter, merged_model, save_adapter
 from tsloop.chatts.bases import Base, load_base
-from tsloop.chatts.blending import Blend, choose_blend, mix
+from tsloop.chatts.blending import Blend, best_event_f1, choose_blend, mix
 from tsloop.chatts.channels import series_channels
 from tsloop.chatts.config import ChattsConfig
-from tsloop.chatts.finetune import FinetuneData, finetune
+from tsloop.chatts.finetune import FinetuneData, FinetuneResult, finetune
 from tsloop.chatts.model import ChattsModel, deterministic
 from tsloop.chatts.scoring import score_channels
 from tsloop.chatts.training import Item, make_item
@@ -32,7 +31,7 @@ from tsloop.detectors.base import Example, Progress, no_progress
 from tsloop.detectors.common import LocatingDetector, usable_values
 from tsloop.detectors.out_of_fold import out_of_fold
 from tsloop.errors import ConfigError, ModelFileError
-from tsloop.evaluation.thresholds import Decision
+from tsloop.evaluation.thresholds import Decision, tolerance
 from tsloop.intervals import Basis, Interval
 from tsloop.series.types import Series
 
@@ -89,7 +88,6 @@ class ChattsDetector(LocatingDetector):
         and counted in ``n_failed``.
         """
         began = time.process_time()
-        start = parent.adapter if parent is not None else None
         if parent is not None and parent.base.sha256 != self.base.sha256:
             raise ConfigError("The parent stands on another base than detector.base names.")
         usable = [e for e in examples if not np.isnan(e.series.values).all()]
@@ -98,11 +96,11 @@ class ChattsDetector(LocatingDetector):
         examples = usable
         events = sum(len(example.intervals) for example in examples)
         figures["n_events"] = float(events)
-        self._set_adapter(start)
+        self._set_adapter(parent.adapter if parent is not None else None)
         self.blend = parent.blend if parent is not None else self._prior
         self.fit_rules([], [])
         if events:
-            figures |= self._learn(examples, start, seed, progress)
+            figures |= self._learn(examples, parent, seed, progress)
         return figures | {
             "weight_neighbours": self.blend.weight,
             "spread": float(self.blend.spread),
@@ -110,66 +108,95 @@ class ChattsDetector(LocatingDetector):
         }
 
     def _learn(
-        self, examples: Sequence[Example], start: Adapter | None, seed: int, progress: Progress
+        self,
+        examples: Sequence[Example],
+        parent: Self | None,
+        seed: int,
+        progress: Progress,
     ) -> dict[str, float]:
-        figures = self._tune(examples, start, seed, progress)
+        start = parent.adapter if parent is not None else None
+        held_out = self._out_of_fold(examples, seed)
         prior = Blend(self.config.tuned_neighbours, self.config.tuned_spread)
-        if self.adapter is None:  # the base has seen none of them
-            held_out = [(e, self._analysed(e.series)[0]) for e in examples]
-            prior = self._prior
-        else:
-            held_out = self._out_of_fold(examples, seed)
-        logits = [logit for _, logit in held_out]
-        neighbours = [series_channels(example.series).knn_z for example, _ in held_out]
-        self.blend, out_of_fold_f1 = choose_blend(
-            logits,
-            neighbours,
+        blend, out_of_fold_f1 = self._choose_blend(held_out, prior)
+        figures = {"out_of_fold_f1": out_of_fold_f1}
+        kept = self._compare(parent, held_out, blend)
+        if not kept["kept_parent"]:
+            result = self._finetune(examples, start, seed, progress)
+            self._set_adapter(result.adapter)
+            figures |= {"steps": float(result.steps), "loss": result.loss}
+            if result.valid_loss is not None:
+                figures["valid_loss"] = result.valid_loss
+            self.blend = blend
+            scores = [self._mixed(e, logit, blend) for e, logit in held_out]
+            rules = self.fit_rules([example for example, _ in held_out], scores)
+        elif parent is not None and parent.adapter is not None:
+            self.decision = parent.decision
+            self.set_rules(parent.rules_to_dict())
+            rules = {}
+        else:  # the base has seen none of the examples
+            scores = [self.score(example.series) for example in examples]
+            rules = self.fit_rules(examples, scores)
+        rules |= {"threshold_hi": self.decision.hi, "threshold_lo": self.decision.lo}
+        names = ("threshold_hi", "threshold_lo", "label_free")
+        return figures | kept | {key: rules[key] for key in names if key in rules}
+
+    def _compare(
+        self, parent: Self | None, held_out: Sequence[tuple[Example, Floats]], blend: Blend
+    ) -> dict[str, float]:
+        """Whether the parent, or the base, stays: ``kept_parent``, and both figures.
+
+        Both are judged by their best event-F1 on examples that neither has learned from. Tuning
+        has to be worse by more than luck explains, because few examples say little.
+        """
+        fresh = [(e, logit) for e, logit in held_out if not e.replay]
+        truths = [e.intervals for e, _ in fresh]
+        if not any(truths):
+            return {"kept_parent": 0.0}
+        tuned = [self._mixed(e, logit, blend) for e, logit in fresh]
+        before = parent or type(self)(self.config)
+        untuned = [before.score(e.series) for e, _ in fresh]
+        figures = {
+            "tuned_f1": best_event_f1(tuned, truths),
+            "parent_f1": best_event_f1(untuned, truths),
+        }
+        luck = tolerance(sum(map(len, truths)), len({e.series.group for e, _ in fresh}))
+        drop = figures["parent_f1"] - figures["tuned_f1"]
+        return figures | {"kept_parent": float(drop > luck)}
+
+    def _mixed(self, example: Example, logit: Floats, blend: Blend) -> Floats:
+        return mix(logit, series_channels(example.series).knn_z, blend)
+
+    def _choose_blend(
+        self, held_out: Sequence[tuple[Example, Floats]], prior: Blend
+    ) -> tuple[Blend, float]:
+        return choose_blend(
+            [logit for _, logit in held_out],
+            [series_channels(example.series).knn_z for example, _ in held_out],
             [example.intervals for example, _ in held_out],
             self.config.neighbour_choices,
             self.config.spread_choices,
             prior,
         )
-        scores = [mix(m, z, self.blend) for m, z in zip(logits, neighbours, strict=True)]
-        rules = self.fit_rules([example for example, _ in held_out], scores)
-        figures |= {k: rules[k] for k in ("threshold_hi", "threshold_lo", "label_free")}
-        return figures | {"out_of_fold_f1": out_of_fold_f1}
 
-    def _tune(
-        self, examples: Sequence[Example], start: Adapter | None, seed: int, progress: Progress
-    ) -> dict[str, float]:
-        """Set the adapter: tuned on all examples for as long as it helped on new groups.
+    def _finetune(
+        self,
+        examples: Sequence[Example],
+        start: Adapter | None,
+        seed: int,
+        progress: Progress = no_progress,
+    ) -> FinetuneResult:
+        """Train on all examples; with ``early_stopping`` the validation ones only say when to stop.
 
-        A first training leaves out the validation examples that no ancestor has learned from, and
-        counts its steps there. Where not even the first look was better than the start, the start
-        stays (``kept_parent`` is 1); else a second training learns from all, for so many steps.
+        An ancestor may have learned from a replayed example, which therefore does not validate.
         """
-        settings = self.config.finetune
-        fresh = [e for e in examples if e.split == "valid" and not e.replay]
-        known = [e for e in examples if e.split != "valid" or e.replay]
-        figures: dict[str, float] = {}
-        steps = settings.steps
-        if fresh and known:
-            data = self._data(known, fresh)
-            trial = finetune(self.base, data, settings, start=start, seed=seed, progress=progress)
-            figures = {
-                "kept_parent": float(trial.kept_start),
-                "valid_loss": trial.valid_loss or 0.0,
-                "parent_valid_loss": trial.start_valid_loss or 0.0,
-            }
-            if trial.kept_start:
-                return figures | {"steps": 0.0, "loss": trial.loss}
-            steps = trial.steps
-        settings = dataclasses.replace(settings, steps=steps)
-        result = finetune(
-            self.base,
-            self._data(examples),
-            settings,
-            start=start,
-            seed=seed,
-            progress=no_progress if figures else progress,
+        valid = [e for e in examples if e.split == "valid" and not e.replay]
+        rest = [e for e in examples if e.split != "valid" or e.replay]
+        if not self.config.early_stopping or not rest:
+            valid, rest = [], list(examples)
+        data = self._data(rest, valid)
+        return finetune(
+            self.base, data, self.config.finetune, start=start, seed=seed, progress=progress
         )
-        self._set_adapter(result.adapter)
-        return figures | {"steps": float(result.steps), "loss": result.loss}
 
     def _data(self, examples: Sequence[Example], valid: Sequence[Example] = ()) -> FinetuneData:
         def items(chosen: Sequence[Example]) -> list[Item]:
@@ -205,16 +232,15 @@ class ChattsDetector(LocatingDetector):
 
         Fold models start from the base, not from the parent, which has seen the older examples.
         """
-        settings = self.config.finetune
 
         def fit_fold(inside: Sequence[Example]) -> Callable[[Series], Floats]:
             adapter = None
             if any(e.intervals for e in inside):
-                adapter = finetune(self.base, self._data(inside), settings, seed=seed).adapter
+                adapter = self._finetune(inside, None, seed).adapter
             model = merged_model(self.base, adapter)
             return lambda series: self._logits(model, series)[0]
 
-        return out_of_fold(examples, settings.folds, seed, fit_fold)
+        return out_of_fold(examples, self.config.finetune.folds, seed, fit_fold)
 
     def _logits(self, model: ChattsModel, series: Series) -> tuple[Floats, Floats]:
         with deterministic(1):

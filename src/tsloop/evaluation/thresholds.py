@@ -41,6 +41,7 @@ __all__ = [
     "Scores",
     "fit_decision",
     "label_free_decision",
+    "tolerance",
 ]
 
 OBJECTIVES = ("balanced", "clicks", "f1")
@@ -111,23 +112,23 @@ def fit_decision(
     fallback = label_free_decision(scores)
     n_events = sum(len(truth) for truth in truths)
     if n_events >= MIN_EVENTS and len(set(groups)) >= MIN_GROUPS:
-        tolerance = _tolerance(n_events, len(set(groups)))
-        chosen = _choose(scores, truths, objective, n_grid, tolerance)
+        caution = tolerance(n_events, len(set(groups)))
+        chosen = _choose(scores, truths, objective, n_grid, caution)
         return replace(chosen, rule="labels:groups")
     earlier, later = _split_in_time(scores, truths)
     if not any(earlier[1]) or not any(later[1]):
         return fallback
-    tolerance = _tolerance(n_events, len(set(groups)))
-    trial = _choose(*earlier, objective, n_grid, tolerance)
+    caution = tolerance(n_events, len(set(groups)))
+    trial = _choose(*earlier, objective, n_grid, caution)
     pool = Pool.of(*later, max_gap=max(GAPS))
     tried = _objective(pool.counts([_setting(trial), _setting(fallback)]), pool.n_events, objective)
     if tried[0] < tried[1]:
         return fallback
-    chosen = _choose(scores, truths, objective, n_grid, tolerance)
+    chosen = _choose(scores, truths, objective, n_grid, caution)
     return replace(chosen, rule="labels:time")
 
 
-def _tolerance(n_events: int, n_groups: int) -> float:
+def tolerance(n_events: int, n_groups: int) -> float:
     """How much worse than the best a setting may look and still count as equally good."""
     return max(EVENT_CAUTION / n_events, GROUP_CAUTION / n_groups)
 
@@ -194,7 +195,7 @@ def _choose(
     truths: Sequence[Sequence[Interval]],
     objective: str,
     n_grid: int,
-    tolerance: float,
+    caution: float,
 ) -> Decision:
     pool = Pool.of(scores, truths, max_gap=max(GAPS))
     prior = label_free_decision(scores)
@@ -209,7 +210,7 @@ def _choose(
     settings = [settings[i] for i in kept] + [(levels[-1], 1.0, 0, 1)]
     counts = np.concatenate((counts[kept], np.zeros((1, counts.shape[1]), dtype=np.int64)))
     worth = _objective(counts, pool.n_events, objective)
-    enough = worth.max() - tolerance
+    enough = worth.max() - caution
     near = np.flatnonzero((worth >= enough) & (worth > 0.0))
     if not len(near):
         near = np.array([len(settings) - 1])
