@@ -1,5 +1,6 @@
 """The chatts detector keeps the contract, with and without labels."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,46 @@ def test_the_parent_is_the_start_and_old_examples_are_replayed(fitted: ChattsDet
     assert not np.array_equal(child.score(spiky()), fitted.score(spiky()))
 
 
+def ruinous() -> ChattsConfig:
+    """Training that breaks the network, and no neighbours to hide it."""
+    broken = dataclasses.replace(CONFIG.finetune, learning_rate=30.0, encoder_learning_rate=30.0)
+    alone = {"neighbours": 0.0, "tuned_neighbours": 0.0, "neighbour_choices": [0.0]}
+    return dataclasses.replace(CONFIG, finetune=broken, **alone)
+
+
+def test_where_tuning_is_clearly_worse_the_base_stays_and_says_so() -> None:
+    detector = ChattsDetector(ruinous())
+    figures = detector.fit(examples(12), seed=1)
+    assert figures["kept_parent"] == 1.0
+    assert figures["tuned_f1"] < figures["parent_f1"]
+    assert figures["steps"] == 0.0
+    assert detector.adapter is None
+    base = ChattsDetector(ruinous())
+    assert np.array_equal(detector.score(spiky()), base.score(spiky()))
+
+
+def test_where_tuning_is_clearly_worse_the_parent_stays_with_its_rules() -> None:
+    config = dataclasses.replace(ruinous(), finetune=CONFIG.finetune)
+    parent, child = ChattsDetector(config), ChattsDetector(ruinous())
+    assert parent.fit(examples(4), seed=1)["kept_parent"] == 0.0
+    figures = child.fit(examples(14, replay=2), parent, seed=1)
+    assert figures["kept_parent"] == 1.0
+    assert child.adapter is parent.adapter
+    assert child.decision == parent.decision
+    assert np.array_equal(child.score(spiky()), parent.score(spiky()))
+
+
+def test_early_stopping_keeps_validation_out_of_the_training() -> None:
+    config = dataclasses.replace(CONFIG, early_stopping=True)
+    split = [
+        dataclasses.replace(e, split="valid") if n % 3 == 0 else e
+        for n, e in enumerate(examples(6))
+    ]
+    figures = ChattsDetector(config).fit(split, seed=1)
+    assert figures["valid_loss"] > 0.0
+    assert "valid_loss" not in ChattsDetector(CONFIG).fit(split, seed=1)
+
+
 def test_without_events_nothing_is_trained_and_the_parent_stays(fitted: ChattsDetector) -> None:
     quiet = [Example(spiky(), ())]
     fresh, child = ChattsDetector(CONFIG), ChattsDetector(CONFIG)
@@ -134,12 +175,6 @@ def test_without_events_nothing_is_trained_and_the_parent_stays(fitted: ChattsDe
 def test_one_group_is_cut_in_time() -> None:
     figures = ChattsDetector(CONFIG).fit(examples(2, group="one"))
     assert figures["steps"] == 2.0
-
-
-def test_validation_examples_stop_training_early() -> None:
-    train, valid = examples(3)[:2], examples(3)[2]
-    parts = [*train, Example(valid.series, valid.intervals, "valid")]
-    assert "valid_loss" in ChattsDetector(CONFIG).fit(parts)
 
 
 def test_an_unfitted_detector_records_its_base_only(tmp_path: Path) -> None:
