@@ -12,6 +12,7 @@ import pytest
 from detect_tools import detect, read_table, write_series
 
 from project_tools import changed, commit, dvc, hashes, run, run_stages
+from tsloop.cli.registry import promote as promote_command
 from tsloop.config.params import configure
 from tsloop.errors import PromotionError
 from tsloop.files import read_json, sha256_tree
@@ -121,3 +122,18 @@ def test_another_machine_pulls_the_champion(
     assert command is not None
     dvc(clone.root, *command[1].split())
     assert answers(clone, monkeypatch) == before
+
+
+def test_a_promotion_stands_where_mlflow_cannot_follow(
+    finished: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The registry decides what is served; MLflow shows it when it is back."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.chdir(finished.root)
+    configure(finished, ["tracking.enabled=true", "tracking.uri=http://127.0.0.1:9"])
+    promote_command("it002/knn", force=True, reason="a test")
+    said = capsys.readouterr()
+    assert "it002/knn" in said.out
+    assert "That stands and is served. MLflow does not show it yet" in said.err
+    assert "tsloop tracking sync" in said.err
+    assert champion_of(finished)[0].to == "it002/knn"

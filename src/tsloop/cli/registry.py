@@ -98,7 +98,7 @@ def promote(
         if not if_win:
             raise
         typer.echo(f"Not promoted: {error}")
-    sync_project(project)
+    _follow(project)
 
 
 def rollback(reason: Annotated[str, typer.Option(help="Why, for the history.")] = "") -> None:
@@ -108,4 +108,18 @@ def rollback(reason: Annotated[str, typer.Option(help="Why, for the history.")] 
 
     project = find_project()
     typer.echo(str(go_back(project.root, reason=reason)))
-    sync_project(project)
+    _follow(project)
+
+
+def _follow(project: Project) -> None:
+    """Bring MLflow after the registry; where it cannot follow, what was decided stands."""
+    from tsloop.errors import TrackingError
+
+    try:
+        sync_project(project)
+    except TrackingError as error:
+        typer.echo(
+            f"That stands and is served. MLflow does not show it yet: {error}\n"
+            "Repeat later: tsloop tracking sync",
+            err=True,
+        )
