@@ -20,6 +20,7 @@ export interface Scene {
   times(mark: { start: number; end: number }): View
   name(label: string): string; color(label: string): string
   suspects: readonly { start: number; end: number }[]
+  gaps: readonly { start: number; end: number }[]
   gone: readonly { start: number; end: number }[]
   added: ReadonlySet<string>
   days: readonly { offset: number; samples: Samples }[]
@@ -52,7 +53,17 @@ export function drawUnder(pen: CanvasRenderingContext2D, scene: Scene): void {
       pen.globalAlpha = 1
     }
   }
+  gaps(pen, scene)
   otherDays(pen, scene)
+}
+
+/** Missing samples have a mark on the time axis, because a short gap is easily overlooked. */
+function gaps(pen: CanvasRenderingContext2D, scene: Scene): void {
+  pen.fillStyle = scene.ink.faint
+  for (const gap of scene.gaps) {
+    const place = bar(scene, scene.times(gap))
+    if (place) pen.fillRect(place[0], scene.top + scene.height - 5, place[1], 5)
+  }
 }
 
 function fill(
@@ -80,6 +91,7 @@ function otherDays(pen: CanvasRenderingContext2D, scene: Scene): void {
 export function drawOver(pen: CanvasRenderingContext2D, scene: Scene): void {
   pen.font = '11px system-ui, sans-serif'
   pen.textBaseline = 'middle'
+  pen.textAlign = 'left' // uPlot leaves it as its last axis had it
   for (const mark of scene.marks) {
     if (scene.ghost?.kind === 'edit' && mark.id === scene.selected) continue
     if (mark.region) interval(pen, scene, mark)

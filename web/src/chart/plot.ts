@@ -11,7 +11,6 @@ export type Frame = Pick<Scene, 'left' | 'top' | 'width' | 'height' | 'toX' | 't
 
 export interface PlotOptions {
   zone: string
-  unit: string
   dark: boolean
   zh: boolean
   lanes: number
@@ -80,10 +79,9 @@ export function makePlot(host: HTMLElement, options: PlotOptions, height: number
     scales: { x: { time: true, auto: false }, y: { range: (_u, min, max) => padded(min, max) } },
     cursor: { drag: { x: false, y: false, setScale: false }, points: { size: 6 }, y: false },
     axes: [
-      { ...axis, grid: { stroke: ink.grid, width: 1 }, ticks: { show: false }, size: 40, space: 80, values: timeTicks() as unknown as uPlot.Axis.Values },
+      { ...axis, grid: { stroke: ink.grid, width: 1 }, ticks: { show: false }, size: 36, space: 80, values: timeTicks() as unknown as uPlot.Axis.Values },
       {
-        ...axis, grid: { stroke: ink.grid, width: 1 }, ticks: { show: false }, size: 66, label: options.unit || ' ',
-        labelSize: 16, labelFont: '11px system-ui, sans-serif',
+        ...axis, grid: { stroke: ink.grid, width: 1 }, ticks: { show: false }, size: 62,
         values: (_u, ticks) => ticks.map((tick) => formatValue(tick)),
       },
     ],

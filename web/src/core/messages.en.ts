@@ -15,6 +15,8 @@ export default {
 
   'state.pending': 'pending', 'state.in_review': 'in review', 'state.done': 'done',
   'state.needs_fix': 'needs fix', 'state.skipped': 'skipped',
+  'do.accept': 'Accept', 'do.reject': 'Reject', 'do.batch': 'Many at once', 'toggle.scores': 'score', 'toggle.models': 'other models', 'toggle.difference': 'since last iteration',
+  'toggle.days': 'other days', 'toggle.sisters': 'same unit', 'toggle.hidden': 'hide proposals',
   'mark.proposed': 'proposed', 'mark.accepted': 'accepted', 'mark.rejected': 'rejected',
   'mark.human': 'drawn', 'mark.edited': 'edited', 'mark.imported': 'imported',
   'mark.simulated': 'simulated', 'mark.model': 'model', 'mark.suspect': 'look again',
