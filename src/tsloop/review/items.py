@@ -90,7 +90,7 @@ def find_items(
         total = connection.execute(
             sa.select(sa.func.count()).select_from(tables.items).where(*wanted)
         ).scalar_one()
-        counted: dict[str, int] = dict(connection.execute(reasons).tuples().all())
+        counted: dict[str, int] = {row[0]: row[1] for row in connection.execute(reasons)}
     return [queue_item(row, user) for row in rows], int(total), counted
 
 
@@ -168,7 +168,7 @@ def count_states(database: Database, iteration: str) -> dict[str, int]:
         .group_by(_I.state)
     )
     with database.read() as connection:
-        found: dict[str, int] = dict(connection.execute(query).tuples().all())
+        found: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     counts = {state: int(found.get(state, 0)) for state in STATES}
     return {**counts, "total": sum(counts.values())}
 
@@ -293,8 +293,8 @@ def history(database: Database, item_id: int) -> list[dict[str, Any]]:
             "time_ms": row.time_ms,
             "decision": row.decision,
             "seconds": row.seconds,
-            "keys": row.keys,
-            "clicks": row.clicks,
+            "keys": row.n_keys,
+            "clicks": row.n_clicks,
             "model": row.model,
             "model_sha256": row.model_sha256,
             "batch": row.batch_id,

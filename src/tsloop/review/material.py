@@ -60,7 +60,7 @@ class Material:
             if held is None or held[0] != stamp:
                 held = (stamp, make())
                 self._files[name] = held
-            return held[1]  # type: ignore[no-any-return]
+            return held[1]
 
     def _sized(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         """The least recently used arrays go where the rows become too many."""
@@ -147,6 +147,14 @@ class Material:
                 hint="Make one with: tsloop iteration create",
             )
         return self.iterations[iteration].parent
+
+    def stamp(self, iteration: str) -> tuple[Any, ...]:
+        """Changes whenever what is asked for an iteration might."""
+        parent = self.parent(iteration)
+        place = self.project.root / "data" / "predictions" / parent
+        files = [self.project.queue(parent), self.project.series / "manifest.json"]
+        files += sorted(place.glob("*/detections.jsonl"))
+        return (self.config, *(_stamp(path) for path in files))
 
     def variants(self, iteration: str) -> list[str]:
         """Variants whose predictions are there, the primary one first."""

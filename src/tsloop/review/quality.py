@@ -28,19 +28,16 @@ def quality(database: Database, iteration: str) -> dict[str, Any]:
             sa.select(tables.items).where(_I.iteration == iteration, _I.active)
         ).all()
         steps = connection.execute(
-            sa.select(_R.item_id, _R.author, _R.seconds, _R.keys, _R.clicks)
+            sa.select(_R.item_id, _R.author, _R.seconds, _R.n_keys, _R.n_clicks)
             .join(tables.items, _I.id == _R.item_id)
             .where(_I.iteration == iteration)
         ).all()
-        contents = dict(
-            connection.execute(
-                sa.select(_R.item_id, _R.content)
-                .join(tables.items, sa.and_(_I.id == _R.item_id, _I.revision == _R.revision))
-                .where(_I.iteration == iteration, _I.state == "done")
-            )
-            .tuples()
-            .all()
-        )
+        answers = connection.execute(
+            sa.select(_R.item_id, _R.content)
+            .join(tables.items, sa.and_(_I.id == _R.item_id, _I.revision == _R.revision))
+            .where(_I.iteration == iteration, _I.state == "done")
+        ).all()
+    contents: dict[int, Content] = {row.item_id: row.content for row in answers}
     return {
         "iteration": iteration,
         "reviewers": _reviewers(rows, steps, contents),
@@ -57,8 +54,8 @@ def _reviewers(
         mine = figures[step.author]
         mine["decisions"] += 1
         mine["seconds"] += step.seconds
-        mine["keys"] += step.keys
-        mine["clicks"] += step.clicks
+        mine["keys"] += step.n_keys
+        mine["clicks"] += step.n_clicks
         per_item[step.author][step.item_id] += step.seconds
     for row in rows:
         if row.id in contents and row.author:

@@ -34,7 +34,7 @@ def once(
     ``act`` and its reply are saved in one transaction. What it raises is not remembered, so a
     refused request may be sent again. Without a key it is simply done.
     """
-    digest = hashlib.sha256(dump_json(request).encode("utf-8", "surrogatepass")).hexdigest()
+    digest = _digest(request)
     if len(key) > MAX_KEY:
         raise ReviewInvalidError(
             f"Idempotency-Key has {len(key)} characters; {MAX_KEY} at most.",
@@ -63,6 +63,15 @@ def once(
         if held is None:
             raise
         return held, True
+
+
+def _digest(request: Any) -> str:
+    try:
+        return hashlib.sha256(dump_json(request).encode("utf-8")).hexdigest()
+    except (ValueError, RecursionError) as error:  # NaN, half characters, endless nesting
+        raise ReviewInvalidError(
+            f"The request cannot be stored: {error}.", field="content"
+        ) from error
 
 
 def _held(connection: sa.Connection, user: str, key: str, digest: str) -> Reply | None:

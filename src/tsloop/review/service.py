@@ -40,6 +40,7 @@ class ReviewService:
         self.holding = Holding(self.database, self.decisions)
         self.importer = Importer(self.database, self.material)
         self._finishing = threading.Lock()
+        self._stamps: dict[str, Any] = {}
         forget_replies(self.database)
 
     def close(self) -> None:
@@ -56,6 +57,15 @@ class ReviewService:
         if name is None:
             return {"iteration": None, "items": 0, "new": 0, "refreshed": 0, "kept": 0}
         return {"iteration": name, **self.importer.refresh(name, account_name())}
+
+    def keep_up(self, iteration: str) -> None:
+        """Import again where a queue or predictions came since: looks at file times only."""
+        if not iteration or self.material.is_closed(iteration):
+            return
+        stamp = self.material.stamp(iteration)
+        if self._stamps.get(iteration) != stamp:
+            self.refresh(iteration)
+            self._stamps[iteration] = stamp
 
     def item(self, item_id: int, user: User) -> dict[str, Any]:
         """All that the page needs to show one item."""
