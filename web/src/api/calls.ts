@@ -17,6 +17,10 @@ export const getIterations = () =>
 export const finish = (name: string, body: { repro: boolean; allow_open: boolean }, key: string) =>
   request<api.Finished>('POST', `/api/iterations/${at(name)}/finish`,
     { body, headers: { 'Idempotency-Key': key } })
+export const createIteration = () => request<api.Iteration>('POST', '/api/iterations')
+/** An item for any series of the pool: a late correction goes into the open iteration. */
+export const correct = (series: string) =>
+  request<{ id: number }>('POST', '/api/items', { body: { series } })
 export const repro = (name: string) =>
   request<{ job: string }>('POST', `/api/iterations/${at(name)}/repro`, { body: {} })
 
@@ -27,11 +31,13 @@ export interface QueueQuery {
 export const getQueue = (wanted: QueueQuery, signal?: AbortSignal) =>
   request<api.Queue>('GET', `/api/queue${query({ ...wanted })}`, signal ? { signal } : {})
 
-type WireItem = Omit<api.Item, 'suspects' | 'suspects_list'> & { suspects: api.Suspect[] }
+type WireItem = Omit<api.Item, 'suspects' | 'suspects_list' | 'approval'> & {
+  suspects: api.Suspect[]; approval_detail: api.Item['approval']
+}
+/** The queue's row has counts and words where the item has the things themselves: here they get names. */
 export async function getItem(id: number): Promise<api.Item> {
-  const { suspects, ...rest } = await request<WireItem>('GET', `/api/items/${id}`)
-  const list = Array.isArray(suspects) ? suspects : []
-  return { ...rest, suspects: list.length, suspects_list: list }
+  const { suspects, approval_detail, ...rest } = await request<WireItem>('GET', `/api/items/${id}`)
+  return { ...rest, approval: approval_detail, suspects: suspects.length, suspects_list: suspects }
 }
 export const putDecision = (id: number, revision: number, key: string, body: api.SaveBody) =>
   request<api.Saved>('PUT', `/api/items/${id}/decision`,

@@ -26,6 +26,7 @@ const zh: Messages = {
   'reason.margin': '模型难以取舍', 'reason.diversity': '与众不同',
   'reason.diverse': '与众不同', 'reason.random': '随机',
   'reason.random_audit': '随机抽查', 'reason.audit': '随机抽查',
+  'reason.likely_missed': '可能漏检', 'reason.correction': '更正', 'reason.second': '第二意见',
   'reason.likely_label_error': '标签可能有误', 'reason.gold': '黄金集，盲审',
   'reason.control': '对照，盲审', 'reason.double': '第二意见',
 
@@ -135,7 +136,7 @@ const zh: Messages = {
   'iteration.finish_text': '写入 {path}，开启该迭代的各阶段，并用已保存的标注训练。',
   'iteration.open_items': '还有 {n} 条未完成，不会计入。',
   'iteration.repro': '并立即运行流水线 (dvc repro)', 'iteration.finished': '已写入 {n} 条记录：{path}。',
-  'iteration.run': '运行流水线', 'iteration.report': '报告', 'iteration.jobs': '任务', 'iteration.no_jobs': '还没有任务。',
+  'iteration.create': '开始下一次迭代', 'review.open_series': '打开', 'iteration.run': '运行流水线', 'iteration.report': '报告', 'iteration.jobs': '任务', 'iteration.no_jobs': '还没有任务。',
   'iteration.log': '日志', 'iteration.stop': '停止', 'iteration.quality': '审核人员', 'iteration.reviewed': '已审核 {done} / {total}',
   'iteration.unsent': '还有判断没有发送，请稍候。', 'iteration.parent': '基于 {parent}',
   'iteration.published': '已发布', 'iteration.failure': '失败：{reason}', 'iteration.labelled': '已标注 {n} 条序列',

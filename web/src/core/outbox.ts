@@ -90,11 +90,14 @@ export class Outbox<B> {
 
   /** Replace everything that waits for an item by one save from a known revision, or by nothing. */
   async resolve(item: number, revision: number, body: B | null, key: string): Promise<void> {
-    for (const entry of this.pending(item)) await this.drop(entry)
+    // In memory at once, so that a decision made meanwhile finds the new order.
+    const old = this.pending(item)
+    this.entries = this.entries.filter((entry) => entry.item !== item)
     this.troubles.delete(item)
     this.revisions.delete(item)
     this.changed()
     if (body !== null) await this.add(item, revision, body, key)
+    for (const entry of old) await this.drop(entry)
   }
 
   retryNow(): void {

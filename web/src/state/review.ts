@@ -57,7 +57,8 @@ export const mark = computed(() => marks.value.find((one) => one.id === selected
 export const lanes = computed(() => {
   if (show.hidden || blind.value) return []
   const names = (item.value?.models ?? []).map((one) => one.model)
-  const main = primary.value ?? names[0]
+  const main = primary.value ?? names[0] ?? item.value?.proposals[0]?.model
+  if (names.length === 0 && main !== undefined) return [main] // today's labels, to be looked at again
   return show.models ? names : names.filter((name) => name === main)
 })
 

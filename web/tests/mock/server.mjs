@@ -45,7 +45,7 @@ const row = (item) => ({
   holder: item.holder, approval: item.approval ? (item.approval.revision === item.revision ? 'approved' : 'stale') : 'none', unsure: item.content.unsure, result: item.content.result, author: item.author, updated_ms: item.updated, second: false,
 })
 const full = (item) => ({
-  ...row(item), iteration: 'it002', series: info(item.series), proposals: item.proposals, content: item.content, approval: item.approval,
+  ...row(item), iteration: 'it002', series: info(item.series), proposals: item.proposals, content: item.content, approval_detail: item.approval,
   models: item.blind ? [] : [{ model: MODEL, primary: true, status: 'ok', reason: '', threshold: 0.5, scores: true }, { model: SECOND, primary: false, status: 'ok', reason: '', threshold: 0.55, scores: true }],
   previous: item.blind ? null : { model: 'it000/chatts', proposals: item.proposals.slice(0, 1).concat([{ ...item.proposals[0], id: 'old:9', start: 300, end: 340 }]) },
   suspects: item.reason === 'likely_label_error' ? [{ start: item.series.events[0].start, end: item.series.events[0].end, label: 'step_up', kind: 'label', score: 0.71, text: 'held-out detectors say upward spike' }] : [],
