@@ -120,7 +120,7 @@ export default {
   'conflict.save': 'Save the merged answer', 'conflict.all_mine': 'All mine', 'conflict.all_theirs': 'All theirs',
   'conflict.rest': 'Comment, attributes and rejections', 'conflict.hint': 'j k move · 1 yours · 2 theirs · 3 both · 4 neither · Enter save',
   'conflict.none': 'no anomaly here', 'conflict.later': 'Decide later',
-  'conflict.waiting': '{n} conflicts wait for you', 'conflict.no_intervals': 'no intervals',
+  'conflict.waiting': 'Conflicts to settle: {n}', 'conflict.no_intervals': 'no intervals',
 
   'save.saved': 'saved', 'save.saving': 'saving …', 'save.unsent': '{n} unsent', 'save.offline': 'server not reached, {n} unsent',
   'save.refused': 'Not saved: {message}', 'save.retry': 'Try again now', 'save.leave': 'Some decisions are not sent yet.',

@@ -121,7 +121,7 @@ const zh: Messages = {
   'conflict.save': '保存合并结果', 'conflict.all_mine': '全部用我的', 'conflict.all_theirs': '全部用对方的',
   'conflict.rest': '备注、属性与拒绝', 'conflict.hint': 'j k 移动 · 1 您的 · 2 对方 · 3 两者 · 4 都不要 · Enter 保存',
   'conflict.none': '此序列无异常', 'conflict.later': '稍后决定',
-  'conflict.waiting': '{n} 个冲突等待处理', 'conflict.no_intervals': '没有区间',
+  'conflict.waiting': '待处理冲突：{n}', 'conflict.no_intervals': '没有区间',
 
   'save.saved': '已保存', 'save.saving': '保存中…', 'save.unsent': '{n} 条未发送', 'save.offline': '无法连接服务器，{n} 条未发送',
   'save.refused': '未保存：{message}', 'save.retry': '立即重试', 'save.leave': '还有判断没有发送。',

@@ -11,7 +11,7 @@ import { complain } from './app'
 
 export interface Loaded { item: Item; overview: Samples; heat: Overview['heat'] }
 
-const PIXELS = 1200
+const PIXELS = 900
 const SETTLE_MS = 40
 const NARROW_PX = 8
 
@@ -120,9 +120,9 @@ async function refine(): Promise<void> {
   running?.abort()
   const control = new AbortController()
   running = control
-  const wide = frame(view.value, 0.5, 0)
+  const wide = frame(view.value, 0.4, 0)
   try {
-    const px = Math.min(2048, Math.round(box.width * 2))
+    const px = Math.min(2048, Math.round(box.width * 1.6))
     const window = await calls.getWindow(series.key, wide.min, wide.max, px, control.signal)
     if (info.value === series && running === control) detail.value = window
   } catch (error) {
