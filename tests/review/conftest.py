@@ -58,8 +58,14 @@ def predict(project: Project, iteration: str, start: int, end: int) -> None:
             found[series.id] = Detection.of(()) if series.id == quiet else hit
             writer.add(series.id, series.sha256, found[series.id], scores)
     path = project.queue(iteration)
-    items = [replace(i, proposal=found[i.series_id], revision=0) for i in read_queue(path)]
-    write_queue(path, [replace(i, proposal_model=f"{iteration}/knn", suspects=()) for i in items])
+    model = f"{iteration}/knn"
+    write_queue(
+        path,
+        [
+            i if i.revision else replace(i, proposal=found[i.series_id], proposal_model=model)
+            for i in read_queue(path)
+        ],
+    )
 
 
 @pytest.fixture

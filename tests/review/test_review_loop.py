@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from fastapi.testclient import TestClient
 
 from tsloop.annotations.journal import read_journal
@@ -169,10 +170,19 @@ def test_importing_again_changes_nothing_that_people_said(
     assert after[second["id"]]["reason"] == "new_reason"
 
 
-def test_status_says_how_far_the_review_is(client: TestClient, waiting: Project) -> None:
-    from tsloop.review.progress import review_summary
+def test_status_says_how_far_the_review_is(
+    client: TestClient, waiting: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tsloop.cli.status import show_status
+    from tsloop.review.progress import review_progress
 
-    assert review_summary(waiting, "it003") == "it003: 0 of 5 reviewed"
-    review_everything(client)
-    assert review_summary(waiting, "it003") == "it003: 5 of 5 reviewed"
-    assert review_summary(waiting, "it009") == ""
+    assert str(review_progress(waiting, "it003")) == "it003: 0 of 5 reviewed"
+    row = queue(client)["items"][0]
+    save(client, row["id"], 0, {"state": "skipped", "result": None, "intervals": []})
+    show_status(waiting)
+    assert "it003: 1 of 5 reviewed: run `tsloop review`" in capsys.readouterr().out
+    for row in queue(client, state="pending")["items"]:
+        save(client, row["id"], 0, {"state": "done", "result": "none", "intervals": []})
+    show_status(waiting)
+    assert "it003: 5 of 5 reviewed. Next: tsloop review finish" in capsys.readouterr().out
+    assert review_progress(waiting, "it009") is None

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tsloop.annotations.journal import read_journal, write_journal
+from tsloop.annotations.journal import latest, read_journal, write_journal
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.config.params import configure
 from tsloop.errors import ReviewConflictError, ReviewInvalidError
@@ -113,7 +113,7 @@ def _write_all(
         for record in by_kind["asked"]
         if (record.queue or {}).get("reason") == LIKELY_LABEL_ERROR
     }
-    new = _new_records(project, iteration, by_kind["asked"], names, again)
+    new = _new_records(project, iteration, by_kind["asked"], material, again)
     path = project.labels(iteration)
     held = read_journal(path) if path.exists() else []
     write_journal(path, [*held, *new])
@@ -136,11 +136,13 @@ def _new_records(
     project: Project,
     iteration: str,
     records: list[AnnotationRecord],
-    names: list[str],
+    material: Material,
     again: set[str],
 ) -> list[AnnotationRecord]:
     """What no journal says yet, as the next revision of its series."""
-    plan = plan_import(project, iteration, records, names, revise=True)
+    known = material.labelled_before(iteration)
+    names = list(material.iterations)
+    plan = plan_import(project, iteration, records, names, revise=True, known=known)
     if plan.conflicts:
         first = plan.conflicts[0]
         raise ReviewInvalidError(
@@ -151,12 +153,13 @@ def _new_records(
     # Confirming a doubted label changes nothing, but that somebody looked must be known: nobody
     # is asked twice.
     path = project.labels(iteration)
-    held = {r.series_id for r in read_journal(path)} if path.exists() else set()
+    held = latest(read_journal(path)) if path.exists() else {}
     confirmed = [
-        record.replace(revision=(record.queue or {}).get("revision", 0) + 1)
+        record.replace(revision=known[record.series_id].revision + 1)
         for record in records
         if record.series_id in again
         and record.series_id in plan.same
+        and record.series_id in known
         and record.series_id not in held
     ]
     return [*plan.add, *confirmed]

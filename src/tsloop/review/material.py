@@ -28,6 +28,7 @@ from tsloop.series.store import SeriesEntry, SeriesStore
 from tsloop.series.types import Series
 
 if TYPE_CHECKING:
+    from tsloop.annotations.record import AnnotationRecord
     from tsloop.config.pipeline import IterationSpec
     from tsloop.detectors.predictions import PredictionReader
 
@@ -209,6 +210,17 @@ class Material:
         if not path.exists():
             return None
         return self._cached(f"sha256 {model}", [path], lambda: sha256_file(path))
+
+    def labelled_before(self, iteration: str) -> Mapping[str, AnnotationRecord]:
+        """What an iteration starts from: the labels of its parent's snapshot, by series."""
+        parent = self.parent(iteration)
+        path = self.project.snapshot(parent)
+        if not (path / "snapshot.json").exists():
+            return {}
+        from tsloop.annotations.snapshot import read_snapshot
+
+        marks = [path / "snapshot.json"]
+        return self._cached(f"labels {parent}", marks, lambda: read_snapshot(path).records)
 
     def is_closed(self, iteration: str) -> bool:
         """Archived, or published and built upon: its journal must not change any more."""

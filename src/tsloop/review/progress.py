@@ -6,30 +6,46 @@ fails.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tsloop.errors import TsloopError
 from tsloop.project import Project
 
-__all__ = ["review_summary"]
+__all__ = ["Progress", "review_progress"]
 
 
-def review_summary(project: Project, iteration: str) -> str:
-    """``it002: 37 of 40 reviewed``; empty where nobody has begun."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many series of an iteration were looked at; a skipped one was."""
+
+    iteration: str
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.iteration}: {self.done} of {self.total} reviewed"
+
+
+def review_progress(project: Project, iteration: str) -> Progress | None:
+    """The progress of an iteration; ``None`` where nobody has begun."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from tsloop.review.database import Database, default_database
-    from tsloop.review.items import count_states, to_review
+    from tsloop.review.items import count_states
     from tsloop.review.material import Material
 
     path = default_database(project.local)
     try:
         url = Material(project).config.database
         if not url and not path.exists():
-            return ""
+            return None
         database = Database(url, busy_timeout_s=2) if url else Database.at(path, busy_timeout_s=2)
         try:
             counts = count_states(database, iteration)
         finally:
             database.dispose()
     except (TsloopError, SQLAlchemyError):
-        return ""
-    return to_review(iteration, counts) if counts["total"] else ""
+        return None
+    if not counts["total"]:
+        return None
+    return Progress(iteration, counts["done"] + counts["skipped"], counts["total"])

@@ -56,6 +56,7 @@ def serve(
         lifespan="off",
     )
     say(f"Review page: {url}  (end it with Ctrl+C; whatever was saved stays)")
+    threading.Thread(target=service.warm, daemon=True).start()
     if browser:
         threading.Timer(0.5, webbrowser.open, [url]).start()
     uvicorn.Server(config).run()

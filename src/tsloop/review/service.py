@@ -43,6 +43,15 @@ class ReviewService:
         self._stamps: dict[str, Any] = {}
         forget_replies(self.database)
 
+    def warm(self) -> None:
+        """Pay for imports and first reads before somebody waits for them."""
+        name = self.material.open_iteration()
+        if name is not None and (rows := self.material.queue(name)):
+            self.material.series(rows[0].series_id)
+            parent = self.material.parent(name)
+            for variant in self.material.variants(parent):
+                self.material.scores(f"{parent}/{variant}", rows[0].series_id)
+
     def close(self) -> None:
         """Close the connections; whatever was answered is saved already."""
         self.database.dispose()
@@ -211,13 +220,13 @@ class ReviewService:
                 code="iteration_closed",
             )  # fmt: skip
         entry = self.material.entry(key)
-        record = self._labelled().get(entry.id)
+        record = self._labelled(name).get(entry.id)
         made = self.importer.add_correction(name, entry.id, record, user.name)
         return self.item(made, user)
 
-    def _labelled(self) -> dict[str, Any]:
-        """The latest record of each series in any journal of people."""
-        records = []
+    def _labelled(self, iteration: str) -> dict[str, Any]:
+        """The latest record of each series, before an iteration or in any journal of people."""
+        records = list(self.material.labelled_before(iteration).values())
         for name in self.material.iterations:
             path = self.project.labels(name)
             if path.exists():
@@ -249,10 +258,10 @@ class ReviewService:
             return bool(blind) and item_id not in asked
         return bool(blind)
 
-    def labelled_keys(self) -> set[str]:
-        """Ids of series that some journal labels; empty where a journal cannot be read."""
+    def labelled_ids(self, iteration: str) -> set[str]:
+        """Series that are labelled already; none where a journal cannot be read."""
         try:
-            return set(self._labelled())
+            return set(self._labelled(iteration)) if iteration else set()
         except TsloopError:
             return set()
 

@@ -207,7 +207,7 @@ def get_similar(
     pool = _pool(service, entry.id, entry.group, scope, held)
     most = material.config.max_similar_series
     matches = find_similar(material, series, low, high, pool[:most], limit)
-    labelled = service.labelled_keys()
+    labelled = service.labelled_ids(name)
     return {
         "query": {"start": low, "end": high},
         "searched": min(len(pool), most),
