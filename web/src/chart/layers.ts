@@ -92,7 +92,8 @@ export function drawOver(pen: CanvasRenderingContext2D, scene: Scene): void {
   pen.font = '11px system-ui, sans-serif'
   pen.textBaseline = 'middle'
   pen.textAlign = 'left' // uPlot leaves it as its last axis had it
-  for (const mark of scene.marks) {
+  const chosen = scene.marks.filter((mark) => mark.id === scene.selected)
+  for (const mark of [...scene.marks, ...chosen]) { // the chosen one lies on top
     if (scene.ghost?.kind === 'edit' && mark.id === scene.selected) continue
     if (mark.region) interval(pen, scene, mark)
     else proposal(pen, scene, mark)

@@ -37,7 +37,7 @@ function timeTicks(): (string | number | null)[][] {
   return [
     [31_536_000, '{YYYY}', null, null, null, null, null, null, 1],
     [2_419_200, '{MMM}', '\n{YYYY}', null, null, null, null, null, 1],
-    [86_400, '{M}-{D}', '\n{YYYY}', null, null, null, null, null, 1],
+    [86_400, '{MMM} {D}', '\n{YYYY}', null, null, null, null, null, 1],
     [3_600, '{HH}:{mm}', year, null, day, null, null, null, 1],
     [60, '{HH}:{mm}', year, null, day, null, null, null, 1],
     [1, '{HH}:{mm}:{ss}', year, null, day, null, null, null, 1],
