@@ -111,6 +111,15 @@ describe('decisions', () => {
   })
 })
 
+describe('answers', () => {
+  it('are the same whatever order rejections came in', () => {
+    const one = edit.reject(edit.reject(EMPTY_DRAFT, P), Q)
+    const other = edit.reject(edit.reject(EMPTY_DRAFT, Q), P)
+    expect(edit.sameAnswer(one, other)).toBe(true)
+    expect(edit.sameAnswer(one, edit.reject(EMPTY_DRAFT, P))).toBe(false)
+  })
+})
+
 describe('history', () => {
   it('forgets what was undone when something new is done, and ends at both ends', () => {
     let history = push(push(begin(1), 2), 3)

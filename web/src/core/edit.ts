@@ -158,6 +158,15 @@ export function resultOf(draft: Draft): Result {
   return draft.none ? 'none' : null
 }
 
+/** Whether two drafts say the same; who first said it, and in which order, does not count. */
+export function sameAnswer(a: Draft, b: Draft): boolean {
+  const words = ({ none, intervals, rejected, overall, comment, unsure }: Draft): string => JSON.stringify([
+    none, intervals.map((one) => [one.id, one.start, one.end, one.label, one.comment]),
+    [...rejected].sort(), Object.entries(overall).sort(), comment, unsure,
+  ])
+  return words(a) === words(b)
+}
+
 /** Pairs of intervals with one label that share rows, which the store refuses. */
 export function clashes(draft: Draft): string[] {
   return draft.intervals.flatMap((region, i) =>

@@ -4,7 +4,7 @@ import { computed, reactive, ref, shallowRef, watch } from 'vue'
 import * as calls from '../api/calls'
 import { toContent, toDraft } from '../api/convert'
 import type { Item, SaveBody } from '../api/types'
-import { resultOf, undecided } from '../core/edit'
+import { resultOf, sameAnswer, undecided } from '../core/edit'
 import { Effort } from '../core/effort'
 import { begin, push, type History } from '../core/history'
 import type { Edge, Span } from '../core/intervals'
@@ -37,6 +37,9 @@ export const show = reactive({
 })
 export const effort = new Effort()
 const visited: number[] = []
+/** Steps of the items left a moment ago: going back to one, its last decision can be undone. */
+const remembered = new Map<number, History<Draft>>()
+const REMEMBERED = 50
 let heartbeat: ReturnType<typeof setInterval> | null = null
 
 export const blind = computed(() => item.value?.blind ?? false)
@@ -84,9 +87,18 @@ async function claim(id: number): Promise<void> {
 export function leave(): void {
   if (heartbeat) clearInterval(heartbeat)
   heartbeat = null
-  if (item.value) void calls.unlock(item.value.id).catch(() => undefined)
+  if (item.value) {
+    remember(item.value.id)
+    void calls.unlock(item.value.id).catch(() => undefined)
+  }
   item.value = null
   edge.value = null
+}
+
+function remember(id: number): void {
+  remembered.delete(id)
+  remembered.set(id, history.value)
+  for (const old of [...remembered.keys()].slice(0, -REMEMBERED)) remembered.delete(old)
 }
 
 /** Show an item; what it needs may have been fetched while its predecessor was on the screen. */
@@ -111,7 +123,9 @@ function enter(next: Item): void {
   item.value = next
   revision.value = next.revision
   state.value = waiting.state
-  history.value = begin(toDraft(waiting))
+  const said = toDraft(waiting)
+  const before = remembered.get(next.id)
+  history.value = before && sameAnswer(before.present, said) ? before : begin(said)
   selected.value = null
   cursorRow.value = null
   drawLabel.value ||= labelSet.value.labels[0]?.id ?? 'anomaly'
@@ -138,7 +152,8 @@ export function previousVisited(): number | null {
 
 /** The state that an unfinished or corrected answer is saved with. */
 function stateFor(next: Draft): ItemState {
-  return state.value === 'done' && resultOf(next) !== null ? 'done' : 'in_review'
+  const answered = resultOf(next) !== null && undecided(next, asked.value).length === 0
+  return state.value === 'done' && answered ? 'done' : 'in_review'
 }
 
 /** One decision: a step of undo, and a save of its own. */

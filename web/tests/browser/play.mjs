@@ -42,6 +42,17 @@ assert.equal(item(1).content.state, 'done')
 assert.deepEqual(item(1).content.intervals.map((one) => one.basis), ['accepted', 'accepted'])
 assert.equal(item(1).content.rejected.length, 1)
 
+step('a slip on the last proposal is mended: back, undo, and on again')
+await press('p')
+await shows(1)
+await press('z')
+await saved(1, 4)
+assert.deepEqual([item(1).content.state, item(1).content.intervals.length], ['in_review', 1])
+await press('Control+Shift+Z', 'Enter')
+await shows(2)
+await saved(1, 6)
+assert.equal(item(1).content.state, 'done')
+
 step('edges by arrow keys; the proposal stays as it was until the edit is kept')
 const before = item(2).proposals[0]
 await press('e', 'Tab', 'ArrowRight', 'ArrowRight', 'Shift+ArrowRight')
