@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from typing import Any
 
@@ -71,24 +70,21 @@ def test_no_described_request_makes_the_server_fail(
 
         attack()
     assert failed == []
-    assert asyncio.iscoroutinefunction(send) is False
 
 
 def send(client: TestClient, case: Any) -> Any:
     """The case as a browser with the right token sends it."""
+    import hypothesis
+
+    client.cookies.clear()  # a log-in of an earlier case would make the others foreign
     sent = case.as_transport_kwargs(base_url="http://127.0.0.1")
     headers = {k: v for k, v in dict(sent.get("headers") or {}).items() if k.lower() != "host"}
-    allowed = {"params", "json", "data", "content", "cookies"}
-    rest = {k: v for k, v in sent.items() if k in allowed and v is not None}
-    if isinstance(rest.get("data"), bytes | str):
-        rest["content"] = rest.pop("data")
-    csrf = client.headers["X-Tsloop-Csrf"]
+    rest = {k: sent[k] for k in ("params", "json", "content") if sent.get(k) is not None}
+    if isinstance(sent.get("data"), bytes | str):
+        rest["content"] = sent["data"]
+    headers["X-Tsloop-Csrf"] = client.headers["X-Tsloop-Csrf"]
+    url = sent["url"].removeprefix("http://127.0.0.1")
     try:
-        return client.request(
-            sent["method"],
-            sent["url"].removeprefix("http://127.0.0.1"),
-            headers={**headers, "X-Tsloop-Csrf": csrf},
-            **rest,
-        )
-    except (UnicodeEncodeError, ValueError) as error:  # no client can send this
-        pytest.skip(str(error))
+        return client.request(sent["method"], url, headers=headers, **rest)
+    except (UnicodeEncodeError, ValueError):  # no client can send this
+        hypothesis.reject()
