@@ -41,6 +41,10 @@ def review(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only print the address.")
     ] = False,
+    require_tokens: Annotated[
+        bool,
+        typer.Option("--require-tokens", help="Ask everybody for a token: for use behind a proxy."),
+    ] = False,
     demo: Annotated[
         bool, typer.Option("--demo", help="Open a small project of its own, in ./tsloop-demo.")
     ] = False,
@@ -64,7 +68,14 @@ def review(
             )
         else:
             typer.echo(_waiting(service, done["iteration"]))
-        serve(service, host=host, port=port, browser=not no_browser, say=typer.echo)
+        serve(
+            service,
+            host=host,
+            port=port,
+            browser=not no_browser,
+            require_tokens=require_tokens,
+            say=typer.echo,
+        )
 
 
 def _waiting(service: ReviewService, iteration: str) -> str:

@@ -224,6 +224,7 @@ class Material:
 
     def is_closed(self, iteration: str) -> bool:
         """Archived, or published and built upon: its journal must not change any more."""
+        self.parent(iteration)  # an unknown one is an error
         spec = self.iterations[iteration]
         built_on = any(other.parent == iteration for other in self.iterations.values())
         return spec.archived or (built_on and self.project.registry(iteration).exists())

@@ -24,29 +24,32 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     browser: bool = True,
+    require_tokens: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until interrupted. Without a port the first free one from 8642 on is taken.
 
-    Off this machine nobody gets in without a token, so at least one must have been made.
+    Off this machine, and behind a proxy (``require_tokens``), nobody gets in without a token, so at
+    least one must have been made.
     """
     import uvicorn
 
     from tsloop.review.web.app import create_app
     from tsloop.review.web.context import is_loopback
 
-    if not is_loopback(host) and not any(u["has_token"] for u in service.people.all()):
+    trusted = is_loopback(host) and not require_tokens
+    if not trusted and not any(u["has_token"] for u in service.people.all()):
         raise ReviewError(
-            f"On {host} everybody needs a token, and nobody has one.",
+            f"On {host} everybody shall need a token, and nobody has one.",
             hint="Make one: tsloop review user NAME --role admin --token",
         )
-    if not is_loopback(host) and not service.material.config.allowed_hosts:
+    if not trusted and not service.material.config.allowed_hosts:
         say("Attention: reachable under its address only; name others: review.allowed_hosts")
     chosen = _free_port(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{chosen}/"
     config = uvicorn.Config(
-        create_app(service, host=host),
+        create_app(service, host=host, require_tokens=require_tokens),
         host=host,
         port=chosen,
         log_level="warning",

@@ -24,9 +24,16 @@ __all__ = ["create_app"]
 
 
 def create_app(
-    service: ReviewService, *, host: str = "127.0.0.1", static: Path = STATIC
+    service: ReviewService,
+    *,
+    host: str = "127.0.0.1",
+    require_tokens: bool = False,
+    static: Path = STATIC,
 ) -> FastAPI:
-    """The page of one project, bound to ``host``: off this machine everybody needs a token."""
+    """The page of one project, bound to ``host``: off this machine everybody needs a token.
+
+    So does everybody with ``require_tokens``, for a proxy makes strangers look like neighbours.
+    """
     config = service.material.config
     app = FastAPI(
         title="tsloop review",
@@ -39,7 +46,7 @@ def create_app(
     )
     secret = load_secret(service.project.local / "review.secret")
     signer = Signer(secret, config.session_days)
-    app.state.context = Context(service, signer, is_loopback(host))
+    app.state.context = Context(service, signer, is_loopback(host) and not require_tokens)
     add_handlers(app)
     for module in (routes_session, routes_items, routes_series, routes_loop):
         app.include_router(module.router)
