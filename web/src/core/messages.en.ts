@@ -135,7 +135,7 @@ export default {
   'iteration.finish_text': 'Writes {path}, opens the stages of the iteration, and trains on what you saved.',
   'iteration.open_items': '{n} items are still open; they will not be part of it.',
   'iteration.repro': 'and run the pipeline (dvc repro) now', 'iteration.finished': '{n} records written to {path}.',
-  'iteration.create': 'Begin the next iteration', 'review.open_series': 'open', 'iteration.run': 'Run the pipeline', 'iteration.report': 'Report', 'iteration.jobs': 'Jobs', 'iteration.no_jobs': 'No job has run yet.',
+  'iteration.all_metrics': 'all metrics', 'iteration.fewer': 'fewer', 'iteration.create': 'Begin the next iteration', 'review.open_series': 'open', 'iteration.run': 'Run the pipeline', 'iteration.report': 'Report', 'iteration.jobs': 'Jobs', 'iteration.no_jobs': 'No job has run yet.',
   'iteration.log': 'Log', 'iteration.stop': 'Stop', 'iteration.quality': 'Reviewers', 'iteration.reviewed': '{done} of {total} reviewed',
   'iteration.unsent': 'Some decisions are not sent yet; wait for them first.', 'iteration.parent': 'builds on {parent}',
   'iteration.published': 'published', 'iteration.failure': 'Failed: {reason}', 'iteration.labelled': '{n} series labelled',

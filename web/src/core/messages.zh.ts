@@ -136,7 +136,7 @@ const zh: Messages = {
   'iteration.finish_text': '写入 {path}，开启该迭代的各阶段，并用已保存的标注训练。',
   'iteration.open_items': '还有 {n} 条未完成，不会计入。',
   'iteration.repro': '并立即运行流水线 (dvc repro)', 'iteration.finished': '已写入 {n} 条记录：{path}。',
-  'iteration.create': '开始下一次迭代', 'review.open_series': '打开', 'iteration.run': '运行流水线', 'iteration.report': '报告', 'iteration.jobs': '任务', 'iteration.no_jobs': '还没有任务。',
+  'iteration.all_metrics': '全部指标', 'iteration.fewer': '收起', 'iteration.create': '开始下一次迭代', 'review.open_series': '打开', 'iteration.run': '运行流水线', 'iteration.report': '报告', 'iteration.jobs': '任务', 'iteration.no_jobs': '还没有任务。',
   'iteration.log': '日志', 'iteration.stop': '停止', 'iteration.quality': '审核人员', 'iteration.reviewed': '已审核 {done} / {total}',
   'iteration.unsent': '还有判断没有发送，请稍候。', 'iteration.parent': '基于 {parent}',
   'iteration.published': '已发布', 'iteration.failure': '失败：{reason}', 'iteration.labelled': '已标注 {n} 条序列',

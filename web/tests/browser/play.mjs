@@ -133,6 +133,8 @@ page.on('dialog', (dialog) => void dialog.accept())
 world.down = false
 await page.reload()
 await until('everything is sent', async () => /✓/.test(await page.locator('[data-test=save]').innerText().catch(() => '')))
+await saved(4, half + 2)
+await page.waitForTimeout(300)
 assert.equal(item(4).revision, half + 2)
 await shows(4)
 
