@@ -36,7 +36,7 @@ export default {
   'queue.proposals': 'Proposals', 'queue.answer': 'Answer', 'queue.empty': 'Nothing fits these filters.',
   'queue.finished': 'Everything is reviewed. Finish the iteration to train on it.',
   'queue.held': '{user} has it open', 'queue.blind': 'blind', 'queue.second': 'second opinion',
-  'queue.to_finish': 'Go to the iteration', 'queue.intervals': '{n} intervals',
+  'queue.to_finish': 'Go to the iteration', 'queue.intervals': 'intervals: {n}',
   'queue.start': 'Start reviewing', 'queue.take': 'Take it', 'queue.release': 'Give it back',
   'queue.shown': '{n} shown', 'queue.approved': 'approved', 'queue.stale': 'changed after approval',
   'queue.left': '{n} left',

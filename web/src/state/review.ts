@@ -84,11 +84,13 @@ async function claim(id: number): Promise<void> {
   await beat()
 }
 
-export function leave(): void {
+/** Take the item off the screen; `keep`: its steps can still be undone when it comes back. */
+export function leave(keep = true): void {
   if (heartbeat) clearInterval(heartbeat)
   heartbeat = null
   if (item.value) {
-    remember(item.value.id)
+    if (keep) remember(item.value.id)
+    else remembered.delete(item.value.id)
     void calls.unlock(item.value.id).catch(() => undefined)
   }
   item.value = null

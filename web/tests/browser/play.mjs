@@ -15,7 +15,7 @@ const browser = await chromium.launch({
 const page = await (await browser.newContext({ viewport: { width: 1360, height: 820 }, locale: 'en-GB' })).newPage()
 const faults = []
 page.on('pageerror', (error) => faults.push(error.message))
-page.on('console', (message) => { if (message.type() === 'error' && !/status of (409|503)/.test(message.text())) faults.push(message.text()) })
+page.on('console', (message) => { if (message.type() === 'error' && !/status of (409|422|503)/.test(message.text())) faults.push(message.text()) })
 const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key) }
 const until = async (what, test) => {
   for (let i = 0; i < 400; i++) {
@@ -116,6 +116,7 @@ assert.deepEqual([item(3).content.state, item(3).content.result], ['done', 'none
 step('somebody else saves first: nothing is lost, the reviewer chooses')
 item(4).revision = 5
 item(4).author = 'wang'
+item(4).updated = Date.UTC(2026, 3, 2, 7, 41)
 item(4).content = { ...item(4).content, state: 'in_review', intervals: [{ id: 'w1', start: 100, end: 120, label: 'dropout', basis: 'human', proposal: null, comment: '' }] }
 await press('a')
 await page.waitForSelector('[data-test=conflict]')
@@ -164,6 +165,22 @@ assert.equal(item(5).content.intervals[1].end, wide.end)
 await drag(0.3, 0.25) // the left edge of the first one
 await saved(5, 3)
 assert.ok(item(5).content.intervals[0].start < wide.start)
+
+step('what the server refuses is said, and can be sent again or dropped')
+world.refuse = true
+await press('s')
+await page.waitForSelector('[data-test=refused]')
+world.refuse = false
+await page.click('[data-test=refused] button >> nth=0')
+await saved(5, 4)
+assert.equal(item(5).content.unsure, true)
+world.refuse = true
+await press('s')
+await page.waitForSelector('[data-test=refused]')
+world.refuse = false
+await page.click('[data-test=refused] button >> nth=1')
+await until('it is gone', async () => await page.locator('[data-test=refused]').count() === 0)
+assert.equal(item(5).revision, 4)
 
 step('finish the iteration')
 await page.goto(`${url}/#/iteration`)

@@ -92,6 +92,7 @@ function decide(world, item, request, body) {
       yours: { base, content: body.content }, theirs: { revision: item.revision, content: item.content, author: item.author ?? '', time_ms: item.updated ?? 0 }, base: null,
     })
   }
+  if (world.refuse) throw new Refusal(422, 'invalid', 'This label is not in the set.')
   if (body.content.intervals.some((one) => one.start > one.end)) throw new Refusal(422, 'invalid', 'start > end')
   write(world, item, body.content)
   const answer = { id: item.id, revision: item.revision, content: item.content, item: row(item) }
