@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tsloop.cli import app
+from tsloop.cli.app import app
 from tsloop.loop.manager import IterationManager
 from tsloop.project import Project
 

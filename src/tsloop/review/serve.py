@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import webbrowser
@@ -62,7 +63,8 @@ def serve(
     threading.Thread(target=service.warm, daemon=True).start()
     if browser:
         threading.Timer(0.5, webbrowser.open, [url]).start()
-    uvicorn.Server(config).run()
+    with contextlib.suppress(KeyboardInterrupt):  # how one ends it
+        uvicorn.Server(config).run()
 
 
 def _free_port(host: str, port: int | None) -> int:

@@ -54,7 +54,8 @@ items = sa.Table(
     sa.UniqueConstraint("iteration", "kind", "series_id", "number", name="one_item"),
 )
 sa.Index("items_in_order", items.c.iteration, items.c.rank)
-sa.Index("items_of_series", items.c.series_key)
+sa.Index("items_of_series", items.c.iteration, items.c.series_id)
+sa.Index("items_of_key", items.c.series_key)
 
 revisions = sa.Table(
     "revisions",

@@ -56,7 +56,8 @@ def _items() -> None:
         sa.UniqueConstraint("iteration", "kind", "series_id", "number", name="one_item"),
     )
     op.create_index("items_in_order", "items", ["iteration", "rank"])
-    op.create_index("items_of_series", "items", ["series_key"])
+    op.create_index("items_of_series", "items", ["iteration", "series_id"])
+    op.create_index("items_of_key", "items", ["series_key"])
 
 
 def _history() -> None:
