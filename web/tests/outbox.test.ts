@@ -52,6 +52,20 @@ describe('outbox', () => {
     expect(await storage.load()).toEqual([])
   })
 
+  it('does not conflict with itself when a key falls between an answer and its news', async () => {
+    const slow = new MemoryStorage<string>()
+    let release = (): void => undefined
+    slow.remove = () => new Promise((resolve) => { release = resolve })
+    const outbox = new Outbox<string>(slow, { send: server.send })
+    await outbox.add(1, 0, 'a', 'k1')
+    await settle()
+    await outbox.add(1, 0, 'b', 'k2') // the page still believes in revision 0
+    release()
+    await settle()
+    expect(server.log.map((one) => one.revision)).toEqual([0, 1])
+    expect(outbox.inTrouble).toEqual([])
+  })
+
   it('waits while the server is away, and sends in order with the same keys', async () => {
     server.up = false
     const outbox = make()

@@ -81,7 +81,9 @@ export class Outbox<B> {
   async add(item: number, revision: number, body: B, key: string, at = Date.now()): Promise<void> {
     const follows = this.pending(item).length > 0
     const last = this.entries.at(-1)?.at ?? 0
-    const entry = { key, item, base: follows ? null : revision, body, at: Math.max(at, last + 1) }
+    // The page may not have heard yet of the answer that this outbox has just had.
+    const known = Math.max(revision, this.revisions.get(item) ?? 0)
+    const entry = { key, item, base: follows ? null : known, body, at: Math.max(at, last + 1) }
     this.entries.push(entry)
     this.changed()
     await this.storage.put(entry).catch(() => undefined) // memory still holds it; leaving warns
@@ -143,8 +145,8 @@ export class Outbox<B> {
   }
 
   private async done(entry: Entry<B>, revision: number, data: unknown): Promise<void> {
-    await this.drop(entry)
     this.revisions.set(entry.item, revision)
+    await this.drop(entry)
     const following = this.entries.findIndex((one) => one.item === entry.item)
     const follower = this.entries[following]
     if (follower) {
