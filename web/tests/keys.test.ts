@@ -17,7 +17,7 @@ describe('keys', () => {
     expect(chordOf(press('Z', { shiftKey: true, metaKey: true }))).toBe('ctrl+shift+z')
   })
   it('have one meaning in each mode', () => {
-    for (const mode of ['review', 'edge', 'queue'] as const) {
+    for (const mode of ['review', 'edge', 'queue', 'iteration'] as const) {
       const chords = BINDINGS.filter((one) => one.mode === mode).flatMap((one) => one.chords)
       expect(new Set(chords).size).toBe(chords.length)
     }

@@ -1,6 +1,6 @@
 /** Which key does what. The help page, the handler and the tests read the same table. */
 
-export type Mode = 'review' | 'edge' | 'queue' | 'palette'
+export type Mode = 'review' | 'edge' | 'queue' | 'iteration'
 
 export interface Binding {
   readonly chords: readonly string[]
@@ -86,7 +86,12 @@ export const BINDINGS: readonly Binding[] = [
   b('queue', 'queue', 'open', 'Enter'),
   b('queue', 'queue', 'nextOpen', 'n'),
   b('queue', 'queue', 'search', '/'),
+  b('queue', 'queue', 'toIteration', 'i'),
+  b('queue', 'queue', 'batch', 'A'),
   b('queue', undefined, 'help', '?'),
+  b('iteration', 'iteration', 'queue', 'q'),
+  b('iteration', 'iteration', 'finish', 'f'),
+  b('iteration', undefined, 'help', '?'),
 ]
 
 /** `ctrl+shift+z`, `A`, `?`: printed characters carry their shift, named keys say it. */

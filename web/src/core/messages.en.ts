@@ -94,7 +94,7 @@ export default {
   'action.edgeLeft100': 'a hundred left', 'action.edgeRight100': 'a hundred right',
   'action.edgeSwitch': 'start, end, whole interval', 'action.edgeCommit': 'keep', 'action.edgeCancel': 'back as it was',
   'action.rowDown': 'next row', 'action.rowUp': 'previous row', 'action.open': 'open',
-  'action.nextOpen': 'next open item', 'action.search': 'search',
+  'action.nextOpen': 'next open item', 'action.search': 'search', 'action.toIteration': 'to the iteration', 'action.finish': 'finish the iteration', 'group.iteration': 'In the iteration',
   'mouse.drag': 'drag', 'mouse.drag_does': 'new interval', 'mouse.shift': 'Shift + drag',
   'mouse.shift_does': 'erase', 'mouse.edge': 'drag an edge', 'mouse.edge_does': 'move it',
   'mouse.click': 'click', 'mouse.click_does': 'select, set the cursor; never changes anything',

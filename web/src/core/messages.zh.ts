@@ -95,7 +95,7 @@ const zh: Messages = {
   'action.edgeLeft100': '左移一百个', 'action.edgeRight100': '右移一百个',
   'action.edgeSwitch': '起点、终点、整体', 'action.edgeCommit': '保留', 'action.edgeCancel': '恢复原样',
   'action.rowDown': '下一行', 'action.rowUp': '上一行', 'action.open': '打开',
-  'action.nextOpen': '下一个待审', 'action.search': '查找',
+  'action.nextOpen': '下一个待审', 'action.search': '查找', 'action.toIteration': '前往迭代', 'action.finish': '结束迭代', 'group.iteration': '迭代页中',
   'mouse.drag': '拖动', 'mouse.drag_does': '新建区间', 'mouse.shift': 'Shift + 拖动',
   'mouse.shift_does': '擦除', 'mouse.edge': '拖动边界', 'mouse.edge_does': '移动边界',
   'mouse.click': '单击', 'mouse.click_does': '选中并放置光标；不会改动任何内容',

@@ -246,7 +246,6 @@ export function run(action: string, chord = ''): void {
 export function perform(found: Found): void {
   run(found.action, found.chord)
 }
-export const KNOWN = Object.keys(ACTIONS)
 
 /** While one item is read the next one is on its way. */
 watch(review.item, (item, before) => {

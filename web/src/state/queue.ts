@@ -41,7 +41,8 @@ async function page(number: number, fresh = false): Promise<void> {
       q: filters.q, offset: number * PAGE, limit: PAGE,
     })
     if (mine !== generation) return
-    const next = fresh ? new Array<QueueItem | undefined>(answer.total) : rows.value.slice()
+    const same = !fresh || rows.value.length === answer.total // old rows stay until new ones come
+    const next = same ? rows.value.slice() : new Array<QueueItem | undefined>(answer.total)
     answer.items.forEach((one, i) => { next[number * PAGE + i] = one })
     rows.value = next
     counts.value = answer.counts
