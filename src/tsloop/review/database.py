@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,6 +46,9 @@ class Database:
         if not self.is_sqlite:
             self.url = self.url.set(drivername=DRIVER)
         self.engine = self._engine(busy_timeout_s)
+        self._turn: contextlib.AbstractContextManager[Any] = (
+            threading.Lock() if self.is_sqlite else contextlib.nullcontext()
+        )
 
     @classmethod
     def at(cls, path: Path, *, busy_timeout_s: int = 20) -> Database:
@@ -92,7 +96,8 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that is saved whole when the block ends, or not at all."""
-        with self._telling(), self.engine.connect() as connection:
+        # SQLite's own waiting is not in turn: under load somebody would wait for seconds.
+        with self._turn, self._telling(), self.engine.connect() as connection:
             connection = connection.execution_options(tsloop_write=True)
             with connection.begin():
                 yield connection
