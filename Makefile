@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONHASHSEED := 0
 
-.PHONY: help demo test test-slow test-next lint types coverage clean
+.PHONY: help demo test test-slow test-next lint types coverage web clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,10 @@ types: $(VENV)/dev  ## static types
 # Its own tests alone: tracing the whole suite would cost more than running these twice.
 coverage: $(VENV)/dev  ## line and branch coverage of the pure core (floors 1 and 2), by its own tests
 	$(BIN)/pytest -n 2 --cov --cov-report=term-missing:skip-covered $(CORE_TESTS)
+
+# Only who changes web/ needs Node (20 or newer): the build is part of the repository and the wheel.
+web:  ## check the review page's source and build it into src/tsloop/review/static
+	cd web && npm ci && npm run check && npm run build
 
 clean:  ## remove the environment and caches, never data or labels
 	rm -rf $(VENV) .venv-next .pytest_cache .mypy_cache .ruff_cache

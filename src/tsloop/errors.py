@@ -25,6 +25,13 @@
     │   ├── NoWinError               the gate compared, and did not say win
     │   └── AlreadyChampionError     there is nothing to promote
     ├── JobError                     a background job
+    ├── ReviewError                  the review page was asked for something impossible
+    │   ├── ReviewInvalidError       content that no series could have
+    │   ├── ReviewNotFoundError
+    │   ├── ReviewConflictError      somebody saved meanwhile; carries both versions
+    │   ├── ReviewLockedError        somebody else holds the series
+    │   ├── ReviewForbiddenError     the role does not allow it
+    │   └── ReviewStorageError       disk full, database away: nothing was saved
     └── MissingExtraError            an optional dependency is not installed
 
 The command line turns each of them into one message and a non-zero exit code, never a traceback.
@@ -53,6 +60,13 @@ __all__ = [
     "NotFittedError",
     "ProjectError",
     "PromotionError",
+    "ReviewConflictError",
+    "ReviewError",
+    "ReviewForbiddenError",
+    "ReviewInvalidError",
+    "ReviewLockedError",
+    "ReviewNotFoundError",
+    "ReviewStorageError",
     "SeriesError",
     "SeriesNotFoundError",
     "SeriesValidationError",
@@ -187,6 +201,38 @@ class AlreadyChampionError(PromotionError):
 
 class JobError(TsloopError):
     """A background job cannot be started, found or cancelled."""
+
+
+class ReviewError(TsloopError):
+    """The review page, or its store, was asked for something that cannot be."""
+
+    def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
+        super().__init__(message, hint=hint)
+        self.details = details
+
+
+class ReviewInvalidError(ReviewError):
+    """Content of a decision that does not fit its series or the label set."""
+
+
+class ReviewNotFoundError(ReviewError):
+    """No such item, series, batch or user."""
+
+
+class ReviewConflictError(ReviewError):
+    """A save that starts from an old revision; ``details`` holds yours, theirs and their base."""
+
+
+class ReviewLockedError(ReviewError):
+    """Somebody else holds the item; ``details`` says who, and until when."""
+
+
+class ReviewForbiddenError(ReviewError):
+    """The user's role does not allow it."""
+
+
+class ReviewStorageError(ReviewError):
+    """The database cannot be written or reached; nothing was saved."""
 
 
 class MissingExtraError(TsloopError):

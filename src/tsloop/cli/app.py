@@ -18,6 +18,7 @@ from tsloop.cli import (
     jobs,
     labels,
     registry,
+    review,
     series,
     source,
 )
@@ -39,6 +40,7 @@ app.add_typer(iteration.app, name="iteration")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(labels.app, name="labels")
 app.add_typer(registry.tracking_app, name="tracking")
+app.add_typer(review.app, name="review")
 app.add_typer(series.app, name="series")
 app.add_typer(source.app, name="source")
 app.command("detect")(detect.detect)

@@ -47,9 +47,27 @@ def show_status(project: Project) -> None:
         if said := setback(project, newest, primary):
             typer.echo(said)
         done = when_all_is_done(newest, primary, champion)
-    typer.echo(
-        next_step(iterations, waiting, outdated, queues=_queues(project, iterations), done=done)
-    )
+    step = next_step(iterations, waiting, outdated, queues=_queues(project, iterations), done=done)
+    typer.echo(_reviewed(project, iterations) or step)
+
+
+def _reviewed(project: Project, iterations: list[Iteration]) -> str:
+    """How far people are with the iteration that waits for its labels; empty where nobody began."""
+    from tsloop.review.progress import review_progress
+
+    for it in iterations:
+        if it.failure or project.labels(it.name).exists():
+            continue
+        if it.state not in (State.CREATED, State.ANNOTATING):
+            continue
+        progress = review_progress(project, it.name)
+        # A simulated annotator would answer as well: it waits only once people have begun.
+        if progress is None or not (progress.done or it.state is State.CREATED):
+            return ""
+        if progress.done == progress.total:
+            return f"{progress}. Next: tsloop review finish {it.name}"
+        return f"{progress}: run `tsloop review`"
+    return ""
 
 
 def _follow(project: Project) -> None:
@@ -96,8 +114,8 @@ def _label(name: str, queue: str) -> str:
     if not queue:
         return f"Next: dvc repro (reads the series and ranks what to label first for {name})"
     return (
-        f"Next: label series of {name}: `tsloop labels template {name}` makes an editable draft of "
-        f"{queue} (docs/labels.md)"
+        f"Next: label series of {name}: `tsloop review` opens the page; `tsloop labels template "
+        f"{name}` makes an editable draft of {queue} instead (docs/labels.md)"
     )
 
 

@@ -145,6 +145,7 @@ SECTIONS: dict[str, str] = {
     "gate": "tsloop.loop.gate:GateConfig",
     "tracking": "tsloop.tracking.config:TrackingConfig",
     "executor": "tsloop.execution.base:ExecutorConfig",
+    "review": "tsloop.review.config:ReviewConfig",
 }
 
 SOURCES: dict[str, str] = {

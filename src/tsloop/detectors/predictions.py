@@ -22,6 +22,7 @@ from tsloop.intervals import Detection
 __all__ = [
     "DETECTIONS",
     "SCORES",
+    "PredictionReader",
     "PredictionWriter",
     "read_all_scores",
     "read_detections",
@@ -94,6 +95,25 @@ class PredictionWriter:
         names = pa.DictionaryArray.from_arrays(codes, pa.array([series_id]))
         table = pa.table({"series_id": names, "score": scores}, schema=_SCHEMA)
         self._parquet.write_table(table, row_group_size=len(scores))
+
+
+class PredictionReader:
+    """Predictions of one directory, whose detections are read once and scores on demand."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        rows = _rows(directory)
+        self.detections = {row["series_id"]: Detection.from_dict(row) for row in rows}
+        self.sha256 = {row["series_id"]: str(row["series_sha256"]) for row in rows}
+        self._groups: dict[str, int | None] = {row["series_id"]: row["row_group"] for row in rows}
+
+    def scores(self, series_id: str) -> npt.NDArray[np.float32] | None:
+        """Scores of one series, shape ``(n,)``; ``None`` where it was not predicted or failed."""
+        group = self._groups.get(series_id)
+        if group is None:
+            return None
+        with pq.ParquetFile(self.directory / SCORES) as file:
+            return _read_group(file, group)
 
 
 def read_detections(directory: Path) -> dict[str, Detection]:

@@ -7,8 +7,9 @@ only when that is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tsloop.annotations.journal import latest, read_journal
 from tsloop.annotations.record import AnnotationRecord
@@ -44,9 +45,16 @@ def plan_import(
     iterations: Iterable[str],
     *,
     revise: bool = False,
+    known: Mapping[str, AnnotationRecord] = MappingProxyType({}),
 ) -> Plan:
-    """Compare records with every journal of people; ``into`` is an iteration or ``gold``."""
+    """Compare records with every journal of people; ``into`` is an iteration or ``gold``.
+
+    ``known`` are records beside those, as of a snapshot whose labels a simulated annotator made.
+    """
     train = _held(project, [name for name in iterations if name != GOLD])
+    for series_id, record in known.items():
+        if series_id not in train or record.revision > train[series_id][0].revision:
+            train[series_id] = (record, "an earlier snapshot")
     gold = _held(project, [GOLD])
     own, other = (gold, train) if into == GOLD else (train, gold)
     add: list[AnnotationRecord] = []

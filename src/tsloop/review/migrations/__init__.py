@@ -1,0 +1,5 @@
+"""Alembic revisions of the review store."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
