@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,16 @@ class Database:
         make: Any = sqlite.insert if self.is_sqlite else postgresql.insert
         done = connection.execute(make(table).values(**row).on_conflict_do_nothing())
         return bool(done.rowcount)
+
+    def insert_all_missing(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+    ) -> int:
+        """`insert_missing` for many rows of the same columns; how many were given."""
+        make: Any = sqlite.insert if self.is_sqlite else postgresql.insert
+        if rows:
+            statement = make(table).on_conflict_do_nothing()
+            connection.execute(statement, [dict(row) for row in rows])
+        return len(rows)
 
     def migrate(self) -> None:
         """Make the tables, or bring those of an older tsloop up to date; under a lock of its own.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -30,6 +30,9 @@ from tsloop.review.material import Material, series_key
 from tsloop.review.planting import plant
 from tsloop.series.store import SeriesEntry
 from tsloop.series.types import Role
+
+if TYPE_CHECKING:
+    from tsloop.detectors.predictions import PredictionReader
 
 __all__ = ["Importer"]
 
@@ -68,8 +71,7 @@ class Importer:
                 )
             }
             new = [row for row in rows if (row["kind"], row["series_id"]) not in held]
-            for row in new:
-                counts["new"] += self._database.insert_missing(connection, tables.items, row)
+            counts["new"] = self._database.insert_all_missing(connection, tables.items, new)
             for row in rows:
                 place = (row["kind"], row["series_id"])
                 seen.add(place)
@@ -134,8 +136,10 @@ class Importer:
         config = self._material.config
         queue = self._material.queue(iteration)
         parent = self._material.parent(iteration)
+        models = [f"{parent}/{variant}" for variant in self._material.variants(parent)]
+        readers = {model: self._material.reader(model) for model in models}
         for item in queue:
-            row = self._queue_row(iteration, parent, item, config)
+            row = self._queue_row(iteration, readers, item, config)
             yield row
             if (
                 not item.revision
@@ -144,14 +148,18 @@ class Importer:
                 yield self._blind(row, "second", row["rank"] + 0.25)
         yield from self._gold(iteration, len(queue), config.gold_items)
 
-    def _queue_row(self, iteration: str, parent: str, item: QueueItem, config: ReviewConfig) -> Row:
+    def _queue_row(
+        self,
+        iteration: str,
+        readers: Mapping[str, PredictionReader | None],
+        item: QueueItem,
+        config: ReviewConfig,
+    ) -> Row:
         entry = self._material.store.entry(item.series_id)
         model = item.proposal_model if not item.revision else None
         proposals = self._proposals(item.proposal, model or LABELS, entry)
         if not item.revision:
-            for variant in self._material.variants(parent):
-                other = f"{parent}/{variant}"
-                reader = self._material.reader(other)
+            for other, reader in readers.items():
                 if other != model and reader and reader.sha256.get(entry.id) == entry.sha256:
                     proposals += self._proposals(reader.detections[entry.id], other, entry)
         row = self._row(iteration, "queue", entry) | {

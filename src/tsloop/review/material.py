@@ -87,9 +87,11 @@ class Material:
     @property
     def config(self) -> ReviewConfig:
         """The settings of the page; a project of an older tsloop has the defaults."""
-        if "review" not in self.params:
+        params = self.params
+        if "review" not in params:
             return ReviewConfig()
-        return section(self.params, "review")  # type: ignore[no-any-return]
+        make: Callable[[], ReviewConfig] = lambda: section(params, "review")  # noqa: E731
+        return self._cached("config", [self.project.params], make)
 
     @property
     def iterations(self) -> Mapping[str, IterationSpec]:

@@ -167,7 +167,7 @@ async function judgeWork(verdict: 'approved' | 'returned', comment = ''): Promis
   if (status.unsent > 0) return say(t('iteration.unsent'))
   try {
     await calls.approve(item.id, { revision: review.revision.value, verdict, comment }, newKey())
-    say(t(verdict === 'approved' ? 'review.approve' : 'review.return'))
+    say(t(verdict === 'approved' ? 'queue.approved' : 'state.needs_fix'))
     await nextItem()
   } catch (error) {
     complain(error)

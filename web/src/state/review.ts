@@ -65,6 +65,13 @@ export const lanes = computed(() => {
   return show.models ? names : names.filter((name) => name === main)
 })
 
+/** A proposal that was accepted stays selected, as the interval that it became. */
+watch(marks, (list) => {
+  if (list.some((one) => one.id === selected.value)) return
+  const heir = list.find((one) => one.region?.proposal === selected.value && selected.value !== null)
+  if (heir) selected.value = heir.id
+}, { flush: 'sync' })
+
 watch(lastSaved, (saved) => {
   if (!saved || saved.item.id !== item.value?.id) return
   revision.value = saved.revision
