@@ -6,9 +6,11 @@ from pathlib import Path
 
 import typer
 
+from tsloop.config.pipeline import HUMAN_GOLD, SIMULATED_GOLD
+from tsloop.files import write_text_atomic
 from tsloop.project import Project
 
-__all__ = ["demo_project"]
+__all__ = ["demo_project", "keep_gold"]
 
 CHOICES = (
     "project.name=review-demo",
@@ -43,6 +45,15 @@ def demo_project(directory: Path) -> Path:
         manager.repro()
         names = names[:1]
     if len(names) == 1:
+        keep_gold(project)
         configure(project, ["annotator=human"])
         manager.create_iteration()
     return directory
+
+
+def keep_gold(project: Project) -> None:
+    """Let the simulated gold stand for that of people, so that what they train can be judged."""
+    people = project.root / HUMAN_GOLD
+    if not people.exists() or not people.read_text(encoding="utf-8").strip():
+        text = (project.root / SIMULATED_GOLD).read_text(encoding="utf-8")
+        write_text_atomic(people, text)
