@@ -163,7 +163,8 @@ def test_the_best_weights_are_returned_not_the_last(checkpoint: Checkpoint) -> N
         progress=lambda figures: seen.append(figures["valid_loss"]),
     )
     assert result.valid_loss == min(seen)
-    assert seen[-1] > 1.2 * min(seen)
+    assert max(seen) > 1.2 * min(seen)
+    assert seen[-1] > min(seen)
     with torch.no_grad():
         again = score_loss(
             result.model, processor, given.valid_score, prompt_of, settings, torch.device("cpu")
