@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conformance_tools import LABELS, MemoryStore, make_series, round_trip
 
+from tsloop.annotations.formats.accounts import is_damaged
 from tsloop.annotations.formats.base import ForeignRecord, Reading, ReadOptions
 from tsloop.annotations.formats.binding import IMPORTED, Binder
 from tsloop.annotations.formats.mapping import Mapped
@@ -472,3 +473,20 @@ def test_segments_need_their_index_space(tmp_path: Path) -> None:
     assert "counts 4 segments" in of("a_segments.json").failures[0].reason
     (tmp_path / "b_segments.json").write_text("[]")
     assert len(of("b_segments.json").skipped) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "damaged"),
+    [
+        ("a.json", "", True),
+        ("a.json", " \n", True),
+        ("a.json", "[1, 2", True),
+        ("a.json", "null", False),
+        ("a.json", "[]", False),
+        ("a.jsonl", "", False),
+        ("a.jsonl", "{broken", True),
+        ("a.csv", "", False),
+    ],
+)
+def test_an_aborted_download_is_damaged(name: str, text: str, damaged: bool) -> None:
+    assert is_damaged(Source(Path(name), text.encode())) is damaged

@@ -253,7 +253,7 @@ def test_a_small_change_is_found_in_its_stage(
     ("stage", "constant", "value"),
     [
         ("dataset@it002", "tsloop.annotations.split.MOST", 0.1),
-        ("fit@it002-knn", "tsloop.evaluation.thresholds.LABEL_FREE_RATIO", 0.9),
+        ("fit@it002-knn", "tsloop.evaluation.thresholds.tolerance", lambda *_: 0.0),
         ("predict@it002-knn", "tsloop.signals.shape._SIGMAS", 4.5),
         ("evaluate@it002", "tsloop.evaluation.clicks.EDGE_TOLERANCE", 0.3),
         ("queue@it002", "tsloop.loop.samplers.POSSIBLE_EVENT", 0.9),
@@ -265,7 +265,7 @@ def test_another_constant_is_found_in_its_stage(
     monkeypatch: pytest.MonkeyPatch,
     stage: str,
     constant: str,
-    value: float,
+    value: object,
 ) -> None:
     monkeypatch.setattr(constant, value)
     run_stages(project, stage, record=False)
@@ -275,7 +275,7 @@ def test_another_constant_is_found_in_its_stage(
 def test_stages_that_pass_a_change_on_are_not_blamed(
     project: Project, current: Golden, reads: dict[str, set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tsloop.evaluation.thresholds.LABEL_FREE_RATIO", 0.9)
+    monkeypatch.setattr("tsloop.evaluation.thresholds.tolerance", lambda *_: 0.0)
     run_stages(project, "fit@it002-knn", "predict@it002-knn", "queue@it002", record=False)
     after = look(project)
     assert changed(current, after).keys() == {"fit@it002-knn", "predict@it002-knn", "queue@it002"}

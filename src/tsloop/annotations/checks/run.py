@@ -20,6 +20,7 @@ from tsloop.annotations.checks.drift import drift
 from tsloop.annotations.checks.edges import TEXTURE_GROUPS, far_edges
 from tsloop.annotations.checks.findings import Finding, ordered, stopping
 from tsloop.annotations.checks.records import (
+    NORMAL_GROUP,
     contradictions,
     merged_overlaps,
     one_row_intervals,
@@ -68,7 +69,7 @@ class Material:
 
     def _is_about_level(self, label: str) -> bool:
         known = label in self.label_set
-        return not known or self.label_set[label].group not in TEXTURE_GROUPS
+        return not known or self.label_set[label].group not in (*TEXTURE_GROUPS, NORMAL_GROUP)
 
 
 def check_labels(material: Material) -> list[Finding]:

@@ -46,14 +46,17 @@ def describe_other(source: Source) -> str:
 
 
 def is_damaged(source: Source) -> bool:
-    """Whether a file that nobody recognises cannot even be read as what its name says."""
+    """Whether a file that nobody recognises cannot even be read as what its name says.
+
+    An empty ``.json`` is what an aborted download leaves; an empty ``.jsonl`` holds no record.
+    """
     suffix = source.path.suffix.lower()
     if suffix not in (".json", ".jsonl"):
         return False
     try:
         rows = source.rows
         if suffix == ".json":
-            return bool(rows) and source.json is None and source.text.strip() != "null"
+            return source.json is None and source.text.strip() != "null"
         return bool(rows) and not _is_json(rows[0][1]) and not _is_json(source.text)
     except AnnotationError:
         return True
