@@ -245,6 +245,11 @@ def _store(project: Project, into: str, plan: Plan) -> str:
             store = SeriesStore.open(project.series)
             names = read_iterations(project)
             add_gold_records(project, list(plan.add), names, store, project_label_set(project))
+            if plan.add:
+                typer.echo(
+                    "Taken on trust: gold must be labelled without a model's proposals, and files "
+                    "of other tools do not say how they were made."
+                )
             return project.relative(project.labels(GOLD))
         return project.relative(AnnotationAdapter(project).import_records(into, plan.add))
 
