@@ -14,10 +14,7 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
-import sys
 import tempfile
-import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from own_process import in_own_process, size_mb
 
 from tsloop.sources import acquire, build
 from tsloop.sources.iotdb import PASSWORD
@@ -57,7 +55,8 @@ def main(argv: list[str] | None = None) -> None:
             writer.start()
             writer.join()
             settings = {"path": str(root / "in"), "jobs": args.jobs}
-            figures = {"format": args.format, **in_own_process("folder", settings, root)}
+            figures = in_own_process(acquired, "folder", settings, root / "raw")
+            figures["format"] = args.format
             figures["input_mb"] = size_mb(root / "in")
         figures["raw_mb"] = size_mb(root / "raw")
     print(json.dumps({"source": args.source, "series": args.series, "jobs": args.jobs, **figures}))
@@ -72,7 +71,7 @@ def from_server(root: Path, n_series: int, n_rows: int, jobs: int) -> dict[str, 
     server.start()
     port = here.recv()
     settings = {"port": port, "devices": ["root.plant.**"], "jobs": jobs}
-    figures = in_own_process("iotdb", settings, root)
+    figures = in_own_process(acquired, "iotdb", settings, root / "raw")
     here.send("done")
     server.join(10)
     return figures
@@ -111,44 +110,9 @@ def walk(number: int, n_rows: int) -> np.ndarray[Any, Any]:
     return np.round(np.cumsum(steps), 3)
 
 
-def in_own_process(kind: str, settings: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Acquire in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    worker = context.Process(target=timed_acquire, args=(there, kind, settings, root / "raw"))
-    worker.start()
-    there.close()
-    try:
-        figures: dict[str, Any] = here.recv()
-    except EOFError:
-        sys.exit("acquire failed; see the traceback above")
-    worker.join()
-    return figures
-
-
-def timed_acquire(pipe: Connection, kind: str, settings: dict[str, Any], out: Path) -> None:
-    """Run acquire and send back what it took."""
-    source = build(kind, settings)
-    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    began = time.perf_counter()
-    figures = acquire(source, out)
-    seconds = time.perf_counter() - began
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    pipe.send(
-        {
-            "rows": figures["n_rows"],
-            "seconds": round(seconds, 2),
-            "rows_per_second": round(figures["n_rows"] / seconds),
-            "memory_before_mb": round(before_mb),
-            "peak_memory_mb": round(peak_mb),
-        }
-    )
-
-
-def size_mb(directory: Path) -> float:
-    """Bytes below a directory, in megabytes."""
-    total = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    return round(total / 1e6, 1)
+def acquired(kind: str, settings: dict[str, Any], out: Path) -> dict[str, int]:
+    """Run acquire in this process."""
+    return acquire(build(kind, settings), out)
 
 
 if __name__ == "__main__":

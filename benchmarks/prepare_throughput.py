@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
-import sys
 import tempfile
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from own_process import in_own_process, size_mb
 
 from tsloop.series.prepare import PrepareConfig, prepare_store
 from tsloop.series.raw import RawSeries, RawWriter
@@ -45,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
             "series": args.series,
             "text": args.text,
             "raw_seconds": round(time.perf_counter() - began, 2),
-            **in_own_process(root, config),
+            **in_own_process(prepared, root, config),
             "raw_mb": size_mb(root / "raw"),
             "series_mb": size_mb(root / "series"),
         }
@@ -67,41 +64,9 @@ def write_raw(directory: Path, n_series: int, n_rows: int, text: bool) -> None:
             writer.add(RawSeries(f"unit/TI_{number:05}.PV", stamps, column))
 
 
-def in_own_process(root: Path, config: PrepareConfig) -> dict[str, float]:
-    """Prepare in a fresh process, so that its peak memory is its own."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    worker = context.Process(target=timed_prepare, args=(there, root, config))
-    worker.start()
-    there.close()
-    try:
-        figures: dict[str, float] = here.recv()
-    except EOFError:
-        sys.exit("prepare failed; see the traceback above")
-    worker.join()
-    return figures
-
-
-def timed_prepare(pipe: Connection, root: Path, config: PrepareConfig) -> None:
-    """Run prepare and send back what it took."""
-    began = time.perf_counter()
-    figures = prepare_store(root / "raw", root / "series", root / "truth", config)
-    seconds = time.perf_counter() - began
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    pipe.send(
-        {
-            "rows": figures["n_rows"],
-            "seconds": round(seconds, 2),
-            "rows_per_second": round(figures["n_rows"] / seconds),
-            "peak_memory_mb": round(peak_mb),
-        }
-    )
-
-
-def size_mb(directory: Path) -> float:
-    """Bytes below a directory, in megabytes."""
-    total = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    return round(total / 1e6, 1)
+def prepared(root: Path, config: PrepareConfig) -> dict[str, int]:
+    """Run prepare in this process."""
+    return prepare_store(root / "raw", root / "series", root / "truth", config)
 
 
 if __name__ == "__main__":

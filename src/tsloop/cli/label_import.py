@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from tsloop.cli.label_import_report import (
 )
 
 if TYPE_CHECKING:
-    from tsloop.annotations.formats.base import ForeignRecord, Reading
+    from tsloop.annotations.formats.base import ForeignRecord, Reading, ReadOptions
     from tsloop.annotations.formats.binding import Binder, Bound
     from tsloop.annotations.formats.importing import FileReading
     from tsloop.annotations.formats.mapping import Mapped, Survey
@@ -81,7 +82,6 @@ def import_labels(
     """
     from tsloop.annotations.formats.base import ReadOptions
     from tsloop.annotations.formats.binding import Binder
-    from tsloop.annotations.formats.importing import read_files
     from tsloop.annotations.formats.mapping import Mapped, survey
     from tsloop.errors import AnnotationError
 
@@ -90,18 +90,10 @@ def import_labels(
     if index_space not in ("", "raw"):
         raise AnnotationError(f"--index-space is {index_space!r}; only raw can be stated.")
     context = context_here(needs_project=bool(into) and not dry_run)
-    options = ReadOptions(zone, empty == "none", index_space)
-    files = list(read_files(paths, format_name, options))
-    for file in files:
-        say_file(file)
-    unread = _unread(files, paths)
-    if not any(file.reading and file.reading.records for file in files):
-        typer.echo("No labels found.")
-        raise typer.Exit(1 if unread else 0)
     mapped = Mapped.load(mapping, context.label_set) if mapping else Mapped()
-    readings = [file.reading for file in files if file.reading is not None]
+    options = ReadOptions(zone, empty == "none", index_space)
+    readings, unread = _read(paths, format_name, options)
     records = [record for reading in readings for record in reading.records]
-    say_total(files)
     found = survey(records, context.label_set, mapped)
     say_labels(found, context.label_set.ref)
     if write_mapping is not None:
@@ -111,35 +103,51 @@ def import_labels(
         typer.echo("No project with series here, so series and rows were not looked up.")
         raise typer.Exit(1 if unread else 0)
     binder = Binder(context.store, context.label_set, mapped, snap, author=author)
-    if found.open_labels and not dry_run and into:
-        raise AnnotationError(
-            f"Nothing was written: open labels are {', '.join(map(str, found.open_labels[:5]))}.",
-            hint="Write what they mean: tsloop labels import FILE --write-mapping NEW.json, edit "
-            "it, then --mapping NEW.json",
-        )
+    if into and not dry_run:
+        _check_labels_known(found)
     done = _Import(context, into, accept_doubtful, skip_failed, revise, dry_run)
     failed = done.run(readings, binder, unread, proposals)
     raise typer.Exit(1 if failed else 0)
 
 
+def _read(
+    paths: Sequence[Path], format_name: str, options: ReadOptions
+) -> tuple[list[Reading], int]:
+    """What was read, and how many files could not be; without labels the command ends here."""
+    from tsloop.annotations.formats.importing import read_files
+
+    files = list(read_files(paths, format_name, options))
+    for file in files:
+        say_file(file)
+    unread = _unread(files, paths)
+    if not any(file.reading and file.reading.records for file in files):
+        typer.echo("No labels found.")
+        raise typer.Exit(1 if unread else 0)
+    say_total(files)
+    return [file.reading for file in files if file.reading is not None], unread
+
+
+def _check_labels_known(found: Survey) -> None:
+    from tsloop.errors import AnnotationError
+
+    if found.open_labels:
+        raise AnnotationError(
+            f"Nothing was written: open labels are {', '.join(map(str, found.open_labels[:5]))}.",
+            hint="Write what they mean: tsloop labels import FILE --write-mapping NEW.json, edit "
+            "it, then --mapping NEW.json",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Import:
     """The second half: bind, compare with what is there, write."""
 
-    def __init__(
-        self,
-        context: LabelContext,
-        into: str,
-        accept_doubtful: bool,
-        skip_failed: bool,
-        revise: bool,
-        dry_run: bool,
-    ) -> None:
-        self.context = context
-        self.into = into
-        self.accept_doubtful = accept_doubtful
-        self.skip_failed = skip_failed
-        self.revise = revise
-        self.dry_run = dry_run
+    context: LabelContext
+    into: str
+    accept_doubtful: bool
+    skip_failed: bool
+    revise: bool
+    dry_run: bool
 
     def run(
         self, readings: Sequence[Reading], binder: Binder, unread: int, proposals: Path | None
