@@ -221,7 +221,7 @@ def check_chosen(params: Mapping[str, Any]) -> None:
     if source["kind"] == "iotdb" and not (source["devices"] or source["points_file"]):
         raise ConfigError(
             "source=iotdb needs what to read, but source.devices and source.points_file are empty.",
-            hint="Give both: tsloop configure source=iotdb 'source.devices=[root.plant.**]'",
+            hint="Name devices or points: tsloop configure 'source.devices=[root.plant.**]'",
         )
     if params["finetune"]["steps"] < 1:
         raise ConfigError(
