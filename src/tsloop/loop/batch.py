@@ -190,6 +190,8 @@ class _Worker:
         return result
 
     def _judged(self, new: NewSeries) -> Result:
+        from threadpoolctl import threadpool_limits
+
         from tsloop.report.picture import detection_png
         from tsloop.tracking.serving import detection_rows
 
@@ -200,7 +202,9 @@ class _Worker:
             detector = self._loaded()
             level = detector.decision.hi
             try:
-                detection, scores = detector.analyse(series)
+                # More threads sum in another order: the last digits would depend on --jobs.
+                with threadpool_limits(1, user_api="blas"):
+                    detection, scores = detector.analyse(series)
             except Exception as error:  # a fault of one series must not take the others with it
                 detection = Detection.failed(repr(error))
         highest = None
