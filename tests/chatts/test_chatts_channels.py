@@ -154,3 +154,20 @@ def test_folds_keep_groups_together_and_none_is_empty(groups: list[str], folds: 
     assert len({*zip(groups, dealt, strict=True)}) == len(set(groups))
     if len(set(groups)) > 1:
         assert set(dealt) == set(range(max(2, min(folds, len(set(groups))))))
+
+
+@given(
+    groups=st.lists(st.sampled_from("abcdef"), min_size=2, max_size=30),
+    folds=st.integers(1, 5),
+    known=st.dictionaries(st.sampled_from("abxy"), st.integers(0, 3), min_size=1),
+)
+@settings(max_examples=60, deadline=None)
+def test_known_groups_keep_their_fold_and_new_ones_fill_the_emptiest(
+    groups: list[str], folds: int, known: dict[str, int]
+) -> None:
+    dealt = dict(zip(groups, deal_folds(groups, [1] * len(groups), folds, 0, known), strict=True))
+    assert all(dealt[group] == known[group] for group in dealt if group in known)
+    assert all(0 <= fold < max(4, folds) for fold in dealt.values())
+    new = [group for group in dealt if group not in known]
+    if len(new) >= max(2, folds, *(fold + 1 for fold in known.values())):
+        assert len(set(dealt.values())) > 1

@@ -2,11 +2,13 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tsloop.chatts.config import FinetuneConfig
+from tsloop.chatts.finetune import FinetuneResult
 from tsloop.chatts.synthetic import generate
 from tsloop.detectors.base import Example
 from tsloop.detectors.chatts import ChattsConfig, ChattsDetector
@@ -121,6 +123,42 @@ def test_the_parent_is_the_start_and_old_examples_are_replayed(fitted: ChattsDet
     assert not np.array_equal(child.score(spiky()), fitted.score(spiky()))
 
 
+def test_fold_models_are_handed_on_and_never_learn_from_their_own_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {id(None): frozenset[str]()}  # adapter -> the groups that it has learned from
+    kept = []  # so that no id is given twice
+    train = ChattsDetector._finetune
+
+    def watched(self: ChattsDetector, inside: Any, start: Any, *rest: Any) -> FinetuneResult:
+        result = train(self, inside, start, *rest)
+        groups = known[id(start)] | {e.series.group for e in inside}
+        known[id(result.adapter)] = groups
+        kept.append(result.adapter)
+        return result
+
+    monkeypatch.setattr(ChattsDetector, "_finetune", watched)
+    first, second = ChattsDetector(CONFIG), ChattsDetector(CONFIG)
+    first.fit(examples(4), seed=1)
+    second.fit(examples(8, replay=4), first, seed=2)
+    assert first.chain.fold_of.items() < second.chain.fold_of.items()
+    for fold, adapter in second.chain.adapters.items():
+        learned = known[id(adapter)]
+        assert learned == {g for g, f in second.chain.fold_of.items() if f != fold}
+    save_detector(second, tmp_path / "model")
+    loaded = load_detector(tmp_path / "model")
+    assert isinstance(loaded, ChattsDetector)
+    assert loaded.chain.fold_of == second.chain.fold_of
+    third, again = ChattsDetector(CONFIG), ChattsDetector(CONFIG)
+    known |= {id(a): frozenset[str]() for a in [loaded.adapter, *loaded.chain.adapters.values()]}
+    third.fit(examples(9, replay=8), second, seed=3)
+    again.fit(examples(9, replay=8), loaded, seed=3)
+    assert third.decision == again.decision
+    for fold, adapter in third.chain.adapters.items():
+        for name, tensor in adapter.tensors.items():
+            assert tensor.equal(again.chain.adapters[fold].tensors[name])
+
+
 def ruinous() -> ChattsConfig:
     """Training that breaks the network, and no neighbours to hide it."""
     broken = dataclasses.replace(CONFIG.finetune, learning_rate=30.0, encoder_learning_rate=30.0)
@@ -172,9 +210,12 @@ def test_without_events_nothing_is_trained_and_the_parent_stays(fitted: ChattsDe
     assert np.array_equal(child.score(spiky()), fitted.score(spiky()))
 
 
-def test_one_group_is_cut_in_time() -> None:
-    figures = ChattsDetector(CONFIG).fit(examples(2, group="one"))
+def test_one_group_is_cut_in_time_and_leaves_no_fold_models() -> None:
+    detector = ChattsDetector(CONFIG)
+    figures = detector.fit(examples(2, group="one"))
     assert figures["steps"] == 2.0
+    assert not detector.chain.fold_of
+    assert not detector.chain.adapters
 
 
 def test_an_unfitted_detector_records_its_base_only(tmp_path: Path) -> None:

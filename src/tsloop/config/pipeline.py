@@ -28,7 +28,7 @@ REVISIONS: dict[str, int] = {
     "base": 3,
     "annotate": 1,
     "dataset": 4,
-    "fit": 3,
+    "fit": 4,
     "predict": 2,
     "evaluate": 2,
     "queue": 3,

@@ -24,6 +24,7 @@ from tsloop.chatts.blending import Blend, best_event_f1, choose_blend, mix
 from tsloop.chatts.channels import series_channels
 from tsloop.chatts.config import ChattsConfig
 from tsloop.chatts.finetune import FinetuneData, FinetuneResult, finetune
+from tsloop.chatts.fold_chain import FoldChain, load_chain, save_chain
 from tsloop.chatts.model import ChattsModel, deterministic
 from tsloop.chatts.scoring import score_channels
 from tsloop.chatts.training import Item, make_item
@@ -40,6 +41,7 @@ __all__ = ["ChattsConfig", "ChattsDetector"]
 Floats = npt.NDArray[np.float64]
 
 ADAPTER_DIR = "adapter"
+FOLDS_DIR = "folds"
 _CACHED_RESULTS = 64
 
 
@@ -55,6 +57,7 @@ class ChattsDetector(LocatingDetector):
         self.config: ChattsConfig
         self.blend = Blend(self.config.neighbours, self.config.spread)
         self.adapter: Adapter | None = None
+        self.chain = FoldChain()
         self._tuned = False
         self._base: Base | None = None
         self._model: ChattsModel | None = None
@@ -98,6 +101,7 @@ class ChattsDetector(LocatingDetector):
         figures["n_events"] = float(events)
         self._set_adapter(parent.adapter if parent is not None else None)
         self.blend = parent.blend if parent is not None else self._prior
+        self.chain = parent.chain if parent is not None else FoldChain()
         self.fit_rules([], [])
         if events:
             figures |= self._learn(examples, parent, seed, progress)
@@ -115,7 +119,7 @@ class ChattsDetector(LocatingDetector):
         progress: Progress,
     ) -> dict[str, float]:
         start = parent.adapter if parent is not None else None
-        held_out = self._out_of_fold(examples, seed)
+        held_out, chain = self._out_of_fold(examples, seed)
         prior = Blend(self.config.tuned_neighbours, self.config.tuned_spread)
         blend, out_of_fold_f1 = self._choose_blend(held_out, prior)
         figures = {"out_of_fold_f1": out_of_fold_f1}
@@ -123,6 +127,7 @@ class ChattsDetector(LocatingDetector):
         if not kept["kept_parent"]:
             result = self._finetune(examples, start, seed, progress)
             self._set_adapter(result.adapter)
+            self.chain = chain
             figures |= {"steps": float(result.steps), "loss": result.loss}
             if result.valid_loss is not None:
                 figures["valid_loss"] = result.valid_loss
@@ -227,20 +232,30 @@ class ChattsDetector(LocatingDetector):
             if not any(alarm.overlap(event) for event in example.intervals)
         )
 
-    def _out_of_fold(self, examples: Sequence[Example], seed: int) -> list[tuple[Example, Floats]]:
-        """Model logits of every example from a model that was not trained on its group.
+    def _out_of_fold(
+        self, examples: Sequence[Example], seed: int
+    ) -> tuple[list[tuple[Example, Floats]], FoldChain]:
+        """Model logits of every example from a model that was never trained on its group.
 
-        Fold models start from the base, not from the parent, which has seen the older examples.
+        Fold models go on from the parent's fold models, as the served model does from the parent
+        itself (`tsloop.chatts.fold_chain`).
         """
+        whole = len({example.series.group for example in examples}) > 1
+        adapters = dict(self.chain.adapters) if whole else {}
 
-        def fit_fold(inside: Sequence[Example]) -> Callable[[Series], Floats]:
-            adapter = None
+        def fit_fold(fold: int, inside: Sequence[Example]) -> Callable[[Series], Floats]:
             if any(e.intervals for e in inside):
-                adapter = self._finetune(inside, None, seed).adapter
-            model = merged_model(self.base, adapter)
+                start = adapters.get(fold)
+                adapters[fold] = self._finetune(inside, start, seed).adapter
+            model = merged_model(self.base, adapters.get(fold))
             return lambda series: self._logits(model, series)[0]
 
-        return out_of_fold(examples, self.config.finetune.folds, seed, fit_fold)
+        known = self.chain.fold_of
+        folds = self.config.finetune.folds
+        held_out, fold_of = out_of_fold(examples, folds, seed, fit_fold, known)
+        if not whole:  # each fold model has seen half of the only group
+            return held_out, FoldChain()
+        return held_out, FoldChain({**known, **fold_of}, adapters)
 
     def _logits(self, model: ChattsModel, series: Series) -> tuple[Floats, Floats]:
         with deterministic(1):
@@ -309,12 +324,16 @@ class ChattsDetector(LocatingDetector):
         self._tuned = bool(data["tuned"])
 
     def save_weights(self, directory: Path) -> None:
-        """``adapter/`` where something was tuned; the base itself is not copied."""
+        """``adapter/`` and ``folds/`` where something was tuned; the base is not copied."""
         if self.adapter is not None:
             (directory / ADAPTER_DIR).mkdir()
             save_adapter(directory / ADAPTER_DIR, self.adapter, self.base)
+        if self.chain.fold_of:
+            (directory / FOLDS_DIR).mkdir()
+            save_chain(directory / FOLDS_DIR, self.chain, self.base)
 
     def load_weights(self, directory: Path) -> None:
-        """Read the adapter; see `tsloop.chatts.adapter` for what is refused."""
+        """Read the adapters; see `tsloop.chatts.adapter` for what is refused."""
         if self._tuned:
             self._set_adapter(load_adapter(directory / ADAPTER_DIR, self.base))
+        self.chain = load_chain(directory / FOLDS_DIR, self.base)

@@ -190,13 +190,13 @@ class ChattsLlmDetector(LocatingDetector):
     def _out_of_fold(self, examples: Sequence[Example], seed: int) -> list[tuple[Example, Floats]]:
         """Fold models start from the base, not from the parent, which has seen older examples."""
 
-        def fit_fold(inside: Sequence[Example]) -> Callable[[Series], Floats | None]:
+        def fit_fold(_: int, inside: Sequence[Example]) -> Callable[[Series], Floats | None]:
             if not any(example.intervals for example in inside):
                 return lambda series: None  # nothing to learn from, so nothing to calibrate
             adapter, _ = self._tuned_on(inside, None, seed)
             return lambda series: self._scores(adapter, series)
 
-        return out_of_fold(examples, self.config.finetune.folds, seed, fit_fold)
+        return out_of_fold(examples, self.config.finetune.folds, seed, fit_fold)[0]
 
     def _held_out(
         self, adapter: StoredAdapter | None, examples: Sequence[Example]

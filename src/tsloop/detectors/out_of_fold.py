@@ -5,7 +5,7 @@ Thresholds that are chosen on scores of series which the model has learned would
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,31 +17,37 @@ from tsloop.series.types import Series
 __all__ = ["FitFold", "halves", "out_of_fold"]
 
 Floats = npt.NDArray[np.float64]
-FitFold = Callable[[Sequence[Example]], Callable[[Series], Floats | None]]
-"""Learns from the examples of the other folds; the result gives values per row of a series, or
-``None`` where it has nothing to say of it."""
+FitFold = Callable[[int, Sequence[Example]], Callable[[Series], Floats | None]]
+"""Learns from the examples of the other folds than this number; the result gives values per row of
+a series, or ``None`` where it has nothing to say of it."""
 
 
 def out_of_fold(
-    examples: Sequence[Example], folds: int, seed: int, fit_fold: FitFold
-) -> list[tuple[Example, Floats]]:
-    """Each example with its values, fold by fold; those without values are left out.
+    examples: Sequence[Example],
+    folds: int,
+    seed: int,
+    fit_fold: FitFold,
+    known: Mapping[str, int] | None = None,
+) -> tuple[list[tuple[Example, Floats]], dict[str, int]]:
+    """Each example with its values, fold by fold, and the fold of each group.
 
-    With one group only, each series is cut in two and the halves are held out in turn.
+    Examples without values are left out. Groups in ``known`` keep their fold. With one group only,
+    each series is cut in two and the halves are held out in turn; then no group has a fold.
     """
     groups = [example.series.group for example in examples]
-    if len(set(groups)) < 2:
+    whole = len(set(groups)) > 1
+    if not whole:
         examples, groups = halves(examples)
     events = [len(example.intervals) for example in examples]
-    dealt = deal_folds(groups, events, folds, seed)
+    dealt = deal_folds(groups, events, folds, seed, known if whole else None)
     found: list[tuple[Example, Floats]] = []
     for fold in range(max(dealt) + 1):
-        scorer = fit_fold([e for e, f in zip(examples, dealt, strict=True) if f != fold])
+        scorer = fit_fold(fold, [e for e, f in zip(examples, dealt, strict=True) if f != fold])
         for example in (e for e, f in zip(examples, dealt, strict=True) if f == fold):
             values = scorer(example.series)
             if values is not None:
                 found.append((example, values))
-    return found
+    return found, dict(zip(groups, dealt, strict=True)) if whole else {}
 
 
 def halves(examples: Sequence[Example]) -> tuple[list[Example], list[str]]:
