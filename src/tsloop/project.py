@@ -108,6 +108,10 @@ class Project:
         """State of this machine, never in git: jobs, locks, the MLflow store."""
         return self.root / ".tsloop"
 
+    def checkpoints(self, iteration: str, variant: str) -> Path:
+        """What a fit that was killed goes on from; gone when its model is written."""
+        return self.local / "checkpoints" / f"{_it(iteration)}-{variant}"
+
     def relative(self, path: Path) -> str:
         """A path as ``params.yaml`` and messages show it: relative to the project, with ``/``."""
         return path.resolve().relative_to(self.root.resolve()).as_posix()

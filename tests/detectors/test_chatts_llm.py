@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,32 @@ def test_what_is_loaded_elsewhere_scores_alike(
     for example in labelled_examples(seed=4):
         assert np.array_equal(loaded.score(example.series), both.score(example.series))
         assert loaded.detect(example.series) == both.detect(example.series)
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_scores(
+    score: ChattsLlmConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(score, finetune=dataclasses.replace(TUNE, steps=4))
+    steps: list[float] = []
+
+    def kill(figures: Mapping[str, float]) -> None:
+        steps.append(figures["step"])
+        if figures["step"] == 3.0:
+            raise KeyboardInterrupt
+
+    killed, again, whole = (ChattsLlmDetector(config) for _ in range(3))
+    killed.checkpoint_dir = again.checkpoint_dir = tmp_path / "checkpoints"
+    with pytest.raises(KeyboardInterrupt):
+        killed.fit(labelled_examples(), seed=1, progress=kill)
+    assert steps == [1.0, 2.0, 3.0]
+    assert {p.name for p in killed.checkpoint_dir.iterdir()} == {"fold-0", "fold-1", "served"}
+    left: list[float] = []
+    again.fit(labelled_examples(), seed=1, progress=lambda f: left.append(f["step"]))
+    assert left == [4.0]
+    whole.fit(labelled_examples(), seed=1)
+    assert again.decision == whole.decision
+    series = labelled_examples(seed=3)[0].series
+    assert np.array_equal(again.score(series), whole.score(series))
 
 
 @pytest.mark.parametrize("method", ["lora", "head", "full"])

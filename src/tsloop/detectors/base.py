@@ -52,6 +52,8 @@ class Detector(ABC):
 
     config: Any
     decision: Decision
+    checkpoint_dir: Path | None = None
+    """Where a long fit may leave what the same fit goes on from after a kill; ``None``: nowhere."""
 
     @abstractmethod
     def fit(

@@ -157,7 +157,7 @@ class ChattsLlmDetector(LocatingDetector):
         seed: int,
         progress: Progress,
     ) -> dict[str, float]:
-        adapter, result = self._tuned_on(examples, start, seed, progress)
+        adapter, result = self._tuned_on(examples, start, seed, "served", progress)
         self._set_adapter(start if result.kept_start else adapter)
         figures = {
             "steps": float(result.steps),
@@ -173,8 +173,10 @@ class ChattsLlmDetector(LocatingDetector):
         examples: Sequence[Example],
         start: StoredAdapter | None,
         seed: int,
+        part: str,
         progress: Progress = no_progress,
     ) -> tuple[StoredAdapter, Any]:
+        """One training; ``part`` names its checkpoints, where any are kept."""
         return self.base.tune(
             tuning_data(examples, self.base.processor, self.label_set, self.config, seed),
             self.config.finetune,
@@ -185,15 +187,16 @@ class ChattsLlmDetector(LocatingDetector):
             answer=self.config.taught,
             prompt_of=self._prompt,
             progress=progress,
+            checkpoint_dir=self.checkpoint_dir / part if self.checkpoint_dir else None,
         )
 
     def _out_of_fold(self, examples: Sequence[Example], seed: int) -> list[tuple[Example, Floats]]:
         """Fold models start from the base, not from the parent, which has seen older examples."""
 
-        def fit_fold(_: int, inside: Sequence[Example]) -> Callable[[Series], Floats | None]:
+        def fit_fold(fold: int, inside: Sequence[Example]) -> Callable[[Series], Floats | None]:
             if not any(example.intervals for example in inside):
                 return lambda series: None  # nothing to learn from, so nothing to calibrate
-            adapter, _ = self._tuned_on(inside, None, seed)
+            adapter, _ = self._tuned_on(inside, None, seed, f"fold-{fold}")
             return lambda series: self._scores(adapter, series)
 
         return out_of_fold(examples, self.config.finetune.folds, seed, fit_fold)[0]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 
-from tsloop.files import write_jsonl
+from tsloop.files import read_jsonl, write_jsonl
 from tsloop.stages.runner import Figures, StageContext, run_stage
 
 __all__ = ["fit", "note"]
@@ -25,10 +26,17 @@ def fit(context: StageContext) -> Figures:
     examples = load_examples(project.dataset(iteration), store)
     detector = build(entry["detector"])
     parent = load_detector(project.root / entry["parent_model"])
+    checkpoints = detector.checkpoint_dir = project.checkpoints(iteration, variant)
     curve: list[dict[str, float]] = []
+    kept = checkpoints / "curve.jsonl"
+    before_kill = list(read_jsonl(kept)) if kept.is_file() else []
 
     def record(figures: Mapping[str, float]) -> None:
+        if not curve:
+            curve.extend(p for p in before_kill if p["step"] < figures.get("step", 0))
         curve.append(dict(figures))
+        if checkpoints.is_dir():
+            write_jsonl(kept, curve)
         context.progress(int(figures.get("step", 0)), int(figures.get("steps", 0)), variant)
 
     figures = detector.fit(
@@ -42,6 +50,7 @@ def fit(context: StageContext) -> Figures:
     directory = project.model(iteration, variant)
     save_detector(detector, directory, extra={"fit": stable, "parent": entry["parent_model"]})
     write_jsonl(directory / "training.jsonl", curve)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return {"examples": len(examples), **figures, **note(figures)}
 
 

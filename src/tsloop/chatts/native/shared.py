@@ -114,7 +114,8 @@ class SharedBase:
     ) -> tuple[StoredAdapter, Any]:
         """Tune the base, starting from an adapter; the new adapter and the result without model.
 
-        ``how`` goes to `tsloop.chatts.native.tuning.tune`: answer, prompt_of, progress.
+        ``how`` goes to `tsloop.chatts.native.tuning.tune`: answer, prompt_of, progress and
+        checkpoint_dir.
         """
         with self._lock, tempfile.TemporaryDirectory(prefix="tsloop-") as scratch:
             before, after = Path(scratch) / "before", Path(scratch) / "after"
