@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tsloop.signals.kept import kept
 from tsloop.signals.period import detect_period
 from tsloop.signals.robust import robust_z
 
@@ -53,8 +54,15 @@ def knn_distance(
     ``k``-th nearest, per square root of the window length. A row gets the mean over the windows
     that cover it. Where fewer than ``k`` windows can be compared, the farthest of them counts, and
     a series too short for any comparison gets zeros. Long windows are taken at every
-    ``window // 32``-th row. Same input, same output.
+    ``window // 32``-th row. Same input, same output; read back where `tsloop.signals.kept` has it.
     """
+    settings = (window, k, max_references)
+    return kept("knn", x, settings, lambda: _knn_distance(x, *settings))
+
+
+def _knn_distance(
+    x: npt.NDArray[np.floating[Any]], window: int | None, k: int, max_references: int
+) -> npt.NDArray[np.float64]:
     n = len(x)
     width = knn_window(x) if window is None else max(1, min(window, n))
     if n - width + 1 < 2:

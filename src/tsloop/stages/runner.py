@@ -27,6 +27,7 @@ from tsloop.execution.progress import stage_progress
 from tsloop.files import dump_json, sha256_file
 from tsloop.offline import work_offline
 from tsloop.project import Project, find_project
+from tsloop.signals.kept import keep_in
 
 __all__ = ["Figures", "Stage", "StageContext", "run_stage"]
 
@@ -101,6 +102,7 @@ def run_stage(name: str, stage: Stage, argv: list[str] | None = None) -> int:
         with contextlib.chdir(project.root), _remembered(project, full_name):
             params = check_drift(project)
             _remove_leftovers(project)
+            keep_in(project.local / "cache")
             with stage_progress(full_name) as progress:
                 figures = stage(StageContext(project, params, key, progress))
             _check_settings(project, params, key)
