@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tsloop.annotations.formats.base import Format, OutFile, WriteContext
-from tsloop.annotations.formats.binding import IMPORTED
 from tsloop.annotations.formats.losses import Loss, check_writable, held_part, losses_of
-from tsloop.annotations.record import AnnotationRecord
+from tsloop.annotations.record import IMPORTED, AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Interval
 from tsloop.labels import Label, LabelSet

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tsloop.annotations.blind import BLIND, Blindness, blindness
 from tsloop.annotations.formats.base import Bases, Holds, Join
-from tsloop.annotations.record import DRAFT, AnnotationRecord
+from tsloop.annotations.record import DRAFT, IMPORTED, AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis, Interval, Status
 from tsloop.labels import LabelSet
@@ -49,7 +50,7 @@ def held_part(
     if record.result is Status.NONE and not holds.none:
         return None
     intervals = [_held_interval(interval, record, holds) for interval in record.intervals]
-    return AnnotationRecord(
+    held = AnnotationRecord(
         record.series_id,
         record.series_sha256,
         record.n_rows,
@@ -61,6 +62,7 @@ def held_part(
         time=record.time if holds.time else "",
         extra=record.extra,
     )
+    return _remembered(held, record)
 
 
 def losses_of(records: Iterable[AnnotationRecord], holds: Holds, label_set: LabelSet) -> list[Loss]:
@@ -97,6 +99,7 @@ def what_is_lost(holds: Holds) -> list[str]:
         "" if holds.mixed_overlaps else "overlaps of two labels (refused)",
         "" if holds.overall else "attributes",
         bases[holds.bases],
+        "" if holds.origins or holds.bases is Bases.MODEL else "what was drawn, accepted or edited",
         fine[holds.resolution_ns],
         "" if holds.scores else "scores",
         "" if holds.reasons else "reasons",
@@ -126,6 +129,15 @@ def check_writable(records: Sequence[AnnotationRecord], holds: Holds, name: str)
         )
 
 
+def _remembered(held: AnnotationRecord, record: AnnotationRecord) -> AnnotationRecord:
+    """The held part, marked as not blind where its intervals no longer show it."""
+    if blindness(record) is not Blindness.NO or blindness(held) is Blindness.NO:
+        return held
+    imported = held.extra.get(IMPORTED)
+    known = dict(imported) if isinstance(imported, Mapping) else {}
+    return held.replace(extra={**held.extra, IMPORTED: {**known, BLIND: False}})
+
+
 def _held_interval(interval: Interval, record: AnnotationRecord, holds: Holds) -> Interval:
     return Interval(
         interval.start,
@@ -140,6 +152,7 @@ def _held_interval(interval: Interval, record: AnnotationRecord, holds: Holds) -
 
 
 def _held_basis(interval: Interval, record: AnnotationRecord, holds: Holds) -> Basis:
+    proposal = interval.basis is Basis.MODEL
     model = {
         Bases.IMPORTED: False,
         Bases.MODEL: True,
@@ -147,7 +160,9 @@ def _held_basis(interval: Interval, record: AnnotationRecord, holds: Holds) -> B
         Bases.BY_RECORD: DRAFT in record.extra
         or all(item.basis is Basis.MODEL for item in record.intervals),
     }[holds.bases]
-    return Basis.MODEL if model else Basis.IMPORTED
+    if model:
+        return Basis.MODEL
+    return (interval.basis or Basis.IMPORTED) if holds.origins and not proposal else Basis.IMPORTED
 
 
 def _known_overall(record: AnnotationRecord, label_set: LabelSet) -> dict[str, Any]:
