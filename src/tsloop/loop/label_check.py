@@ -5,6 +5,7 @@ Unlike `dataset@`, which refuses labels at their first fault, this looks at all 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tsloop.annotations.checks.findings import Finding
 from tsloop.annotations.checks.run import Material, check_labels
 from tsloop.annotations.checks.second import second_opinions
 from tsloop.annotations.dataset import find_leaks, gold_ids
+from tsloop.annotations.faults import fitting_faults, in_one_line, record_faults
 from tsloop.annotations.fitting import fit_record, stored_series
 from tsloop.annotations.gold import GoldSet, read_gold
 from tsloop.annotations.journal import latest, parse_records, read_text
@@ -99,10 +101,13 @@ def _check(
     for series_id, record in sorted({**material.earlier, **own}.items()):
         try:
             series = stored_series(record, store)
-            found = fit_record(record, series, label_set)
         except TsloopError as error:
             material.found.append(Finding("bounds", series_id, error.message))
             continue
+        if wrong := fitting_faults(record, series, label_set):
+            material.found.append(Finding("bounds", series_id, in_one_line(wrong)))
+            continue
+        found = fit_record(record, series, label_set)
         fitted[series_id] = found.record
         merged += found.merged
         material.see(series, found.record)
@@ -129,8 +134,7 @@ def _read(journal: Path) -> tuple[list[AnnotationRecord], list[Finding]]:
         try:
             records += parse_records(line, f"{journal.name}, line {number}")
         except TsloopError as error:
-            message = error.message.replace(f"line {number}, line 1", f"line {number}", 1)
-            faults.append(Finding("bounds", "", message))
+            faults.append(Finding("bounds", "", _line_fault(journal, number, line, error)))
     seen: dict[tuple[str, int], AnnotationRecord] = {}
     for record in records:
         held = seen.setdefault((record.series_id, record.revision), record)
@@ -138,6 +142,17 @@ def _read(journal: Path) -> tuple[list[AnnotationRecord], list[Finding]]:
             what = f"has two different records of revision {record.revision}"
             faults.append(Finding("bounds", record.series_id, what))
     return list(seen.values()), faults
+
+
+def _line_fault(journal: Path, number: int, line: str, error: TsloopError) -> str:
+    """What is wrong with a line: all of it where it is an object, else that it is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if isinstance(row, dict):
+        return f"{journal.name}, line {number}: {in_one_line(record_faults(row))}"
+    return error.message.replace(f"line {number}, line 1", f"line {number}", 1)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
