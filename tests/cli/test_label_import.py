@@ -187,8 +187,10 @@ def test_export_says_what_is_lost_and_writes_nothing_then(project: Project, tmp_
     assert done.exit_code == 0
     assert "left out: scores: 1 (first: a/FI_1.PV)" in done.output
     assert (tmp_path / "v2" / "a_FI_1.PV.csv.json").is_file()
-    with pytest.raises(TsloopError, match=r"trainset cannot express 1 of the records.*overlaps"):
+    with pytest.raises(TsloopError, match="trainset cannot hold all of it"):
         call("export", "trainset", tmp_path / "t", "--from", "it001")
+    with pytest.raises(TsloopError, match="trainset can hold none of the records"):
+        call("export", "trainset", tmp_path / "t", "--from", "it001", "--accept-loss")
     with pytest.raises(TsloopError, match="nab cannot hold all of it"):
         call("export", "nab", tmp_path / "n", "--from", "it001")
     assert not (tmp_path / "n").exists()
@@ -208,6 +210,26 @@ def test_export_says_what_is_lost_and_writes_nothing_then(project: Project, tmp_
     assert list((tmp_path / "q").iterdir()) == []  # all of it, or nothing
     with pytest.raises(TsloopError, match="Say what to export"):
         call("export", "nab", tmp_path / "n")
+
+
+def test_one_record_that_a_format_cannot_hold_does_not_keep_the_others(
+    project: Project, tmp_path: Path
+) -> None:
+    adapter = AnnotationAdapter(project)
+    clash = [Interval(1, 4, "dropout"), Interval(2, 9, "clipping"), Interval(8, 8, "step_up")]
+    fits = adapter.record("a/FI_2.PV", [Interval(3, 5, "dropout")])
+    adapter.import_records("it001", [adapter.record("a/FI_1.PV", clash), fits])
+    command = ("export", "trainset", tmp_path / "t", "--from", "it001")
+    with pytest.raises(TsloopError, match=r"cannot hold all of it.*--accept-loss"):
+        call(*command)
+    assert not (tmp_path / "t").exists()
+    done = call(*command, "--accept-loss")
+    assert done.exit_code == 0
+    assert "lost: records: 1 (first: a/FI_1.PV)" in done.output
+    assert "[1, 4] dropout overlaps [2, 9] clipping; [2, 9] clipping overlaps [8, 8]" in done.output
+    assert "1 record as TRAINSET table" in done.output
+    back = call("import", tmp_path / "t", "--dry-run")
+    assert "1 record: 1 interval" in back.output
 
 
 def test_detections_go_out_as_proposals_and_failures_do_not(
