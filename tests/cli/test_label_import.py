@@ -232,6 +232,38 @@ def test_one_record_that_a_format_cannot_hold_does_not_keep_the_others(
     assert "1 record: 1 interval" in back.output
 
 
+def test_nab_windows_of_ours_come_back_without_an_option(project: Project, tmp_path: Path) -> None:
+    adapter = AnnotationAdapter(project)
+    adapter.import_records("it001", [adapter.record("a/FI_1.PV", [Interval(3, 9)])])
+    out = tmp_path / "n"
+    call("export", "nab", out, "--from", "it001")
+    project.labels("it001").unlink()
+    back = call("import", out, "--into", "it001")
+    assert back.exit_code == 0
+    assert "the zone of the NAB windows beside it: UTC" in back.output
+    assert [(i.start, i.end) for i in held(project)["a/FI_1.PV"].intervals] == [(3, 9)]
+    windows = out / "combined_windows.json"
+    windows.write_text(windows.read_text().replace("13:29", "13:28"))  # no longer what we wrote
+    changed = call("import", out)
+    assert (changed.exit_code, "has no time zone. State it: --zone" in changed.output) == (1, True)
+
+
+def test_a_result_table_has_the_days_of_its_series_zone(project: Project, tmp_path: Path) -> None:
+    """The first sample is at 22:13 in UTC, and on the next day in Shanghai."""
+    values = np.zeros(80)
+    with SeriesWriter(project.series, thumbnail_width=0) as writer:
+        series = Series("s", START + STEP * np.arange(80), values, zone="Asia/Shanghai")
+        writer.add(series)
+    adapter = AnnotationAdapter(project)
+    adapter.import_records("it001", [adapter.record("s", [Interval(3, 9)])])
+    out = tmp_path / "csv"
+    call("export", "inference_csv", out, "--from", "it001", "--accept-loss")
+    table = (out / "tsloop_none_s_20231115.csv").read_text("utf-8").splitlines()
+    assert table[1].startswith("2023-11-15 06:13:20,")
+    back = call("import", out)
+    assert "1 proposal with 1 interval" in back.output
+
+
 def test_detections_go_out_as_proposals_and_failures_do_not(
     project: Project, tmp_path: Path
 ) -> None:
