@@ -129,7 +129,8 @@ def test_what_is_neither_a_journal_nor_an_iteration_is_said(finished, monkeypatc
         return capsys.readouterr().err
 
     for command in ("check", "agreement"):
-        assert "'mine.josnl' is neither an iteration nor a file" in said(command, "mine.josnl")
+        for path in ("mine.josnl", "data/labels/it002.josnl"):
+            assert f"'{path}' is neither an iteration nor a file" in said(command, path)
     assert "Iterations are it001, it002" in said("check", "mine.josnl")
     alone = said("agreement", "it002")
     assert "data/labels/it002.second.jsonl does not exist" in alone

@@ -32,7 +32,7 @@ def check(
     checks.NAME=off|warn|stop`. Where a check that stops has found something, the exit code is 1.
     """
     from tsloop.annotations.checks.findings import stopping
-    from tsloop.loop.label_check import check_iteration, check_journal
+    from tsloop.loop.label_check import check_is_iteration, check_iteration, check_journal
     from tsloop.project import find_project
 
     project = find_project()
@@ -40,26 +40,12 @@ def check(
     if path.is_file():
         found = check_journal(project, path)
     else:
-        found = check_iteration(project, _iteration(project, target) or newest_labelled(project))
+        if target:
+            check_is_iteration(project, target)
+        found = check_iteration(project, target or newest_labelled(project))
     _say(found, shown)
     if stopping(found.findings, found.config):
         raise typer.Exit(1)
-
-
-def _iteration(project: Project, target: str) -> str:
-    """What was named, where it may be an iteration; anything else was meant as a file."""
-    from tsloop.config.params import read_iterations
-    from tsloop.errors import AnnotationError
-
-    names = list(read_iterations(project))
-    if not target or target in names or project.simulated(target).exists():
-        return target
-    raise AnnotationError(
-        f"{target!r} is neither an iteration nor a file.",
-        hint=f"Iterations are {', '.join(names)}; give a journal by its path."
-        if names
-        else "There is no iteration yet; give a journal by its path.",
-    )
 
 
 def newest_labelled(project: Project) -> str:

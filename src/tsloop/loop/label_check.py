@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,14 @@ from tsloop.labels import LabelSet, builtin_label_set, load_label_set
 from tsloop.project import BASE, Project
 from tsloop.series.store import SeriesStore
 
-__all__ = ["Checked", "check_iteration", "check_journal", "journal_of", "project_label_set"]
+__all__ = [
+    "Checked",
+    "check_is_iteration",
+    "check_iteration",
+    "check_journal",
+    "journal_of",
+    "project_label_set",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,19 @@ def check_iteration(project: Project, iteration: str) -> Checked:
 def check_journal(project: Project, path: Path) -> Checked:
     """A journal by itself, wherever it lies."""
     return _check(project, path)
+
+
+def check_is_iteration(project: Project, name: str) -> None:
+    """Raise `AnnotationError` where a name is that of no iteration: a mistyped path, for one."""
+    names = list(read_iterations(project))
+    with suppress(TsloopError):  # a path is no name
+        if name in names or project.labels(name).exists():
+            return
+    known = f"Iterations are {', '.join(names)}" if names else "There is no iteration yet"
+    raise AnnotationError(
+        f"{name!r} is neither an iteration nor a file.",
+        hint=f"{known}; give a journal by its path.",
+    )
 
 
 def journal_of(project: Project, iteration: str) -> Path:

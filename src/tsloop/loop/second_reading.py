@@ -7,11 +7,11 @@ from pathlib import Path
 from tsloop.annotations.checks.config import ChecksConfig
 from tsloop.annotations.checks.second import first_judgements, paired_readings
 from tsloop.annotations.journal import read_journal
-from tsloop.config.params import read_iterations, read_params
+from tsloop.config.params import read_params
 from tsloop.config.schema import section
 from tsloop.errors import AnnotationError
 from tsloop.evaluation.agreement import Reading
-from tsloop.loop.label_check import journal_of
+from tsloop.loop.label_check import check_is_iteration, journal_of
 from tsloop.project import Project
 from tsloop.series.store import SeriesStore
 
@@ -51,11 +51,7 @@ def _paths(project: Project, first: Path, second: Path | None) -> tuple[Path, Pa
             )
         return first, _existing(second)
     name = str(first)
-    if name not in read_iterations(project):
-        raise AnnotationError(
-            f"{name!r} is neither an iteration nor a file.",
-            hint="Give two journals by their paths, or an iteration: tsloop iteration list",
-        )
+    check_is_iteration(project, name)
     one, other = journal_of(project, name), project.second(name)
     if second is None and not other.exists():
         raise AnnotationError(
