@@ -39,6 +39,11 @@ class Basis(StrEnum):
     IMPORTED = "imported"
     SIMULATED = "simulated"
 
+    @property
+    def proposed(self) -> bool:
+        """Whether a model's proposal came first, so that the interval was not drawn blind."""
+        return self in (Basis.ACCEPTED, Basis.EDITED, Basis.MODEL)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Interval:

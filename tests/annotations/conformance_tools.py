@@ -10,10 +10,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tsloop.annotations.formats.base import Format, Reading, ReadOptions, WriteContext
-from tsloop.annotations.formats.binding import IMPORTED, Binder, Bound
+from tsloop.annotations.formats.binding import Binder, Bound
 from tsloop.annotations.formats.exporting import export_records
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.record import DRAFT, AnnotationRecord
+from tsloop.annotations.record import DRAFT, IMPORTED, AnnotationRecord
 from tsloop.intervals import Basis, Interval, Status
 from tsloop.labels import LabelSet, builtin_label_set
 from tsloop.series.types import Series
@@ -69,7 +69,7 @@ def intervals_of(draw: st.DrawFn, series: Series) -> Interval:
         draw(st.sampled_from(LABELS.ids)),
         score=draw(SCORES),
         reason=draw(TEXTS),
-        basis=draw(st.sampled_from([None, Basis.HUMAN, Basis.IMPORTED, Basis.MODEL])),
+        basis=draw(st.sampled_from([None, *Basis])),
         author=draw(st.sampled_from(["", "li"])),
         t_start=int(series.timestamps[start]),
         t_end=int(series.timestamps[end]),

@@ -11,11 +11,11 @@ from conformance_tools import LABELS, MemoryStore, make_series, round_trip
 
 from tsloop.annotations.formats.accounts import is_damaged
 from tsloop.annotations.formats.base import ForeignRecord, Reading, ReadOptions
-from tsloop.annotations.formats.binding import IMPORTED, Binder
+from tsloop.annotations.formats.binding import Binder
 from tsloop.annotations.formats.mapping import Mapped
 from tsloop.annotations.formats.registry import detect_format, get_format
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.record import AnnotationRecord
+from tsloop.annotations.record import IMPORTED, AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis, Interval, Status
 

@@ -147,3 +147,30 @@ def test_an_error_comes_whole_out_of_another_process(error: Exception) -> None:
     assert type(back) is type(error)
     assert str(back) == str(error)
     assert back.__dict__ == error.__dict__
+
+
+def test_what_is_left_of_series_that_are_gone_is_removed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Own files alone, of any model and setting; and never those of somebody else."""
+    (place / "in" / "bad.csv").unlink()
+    out = place / "detections"
+    assert detect(place, monkeypatch, "in", "--model", "model") == 0
+    assert run(place, monkeypatch, "--contrast") == 0
+    (out / "mine.png").write_bytes(b"mine")
+    (out / "results" / "note.json").write_text("{}")
+    (out / "results" / "other").mkdir()
+    (out / "results" / "other" / "mine.json").write_text('{"series_id": "gone"}')
+    assert len(list(out.glob("*.png"))) == 6
+    (place / "in" / "wide.csv").unlink()
+    capsys.readouterr()
+    assert detect(place, monkeypatch, "in", "--model", "model") == 0
+    said = capsys.readouterr().out
+    assert "Removed the results and pictures of 2 series of earlier runs: not in in." in said
+    assert sorted(p.name for p in out.glob("*.png")) == ["mine.png", "s0.png", "s1.png", "s2.png"]
+    left = [read_json(path)["series_id"] for path in results(place) if path.name != "mine.json"]
+    assert sorted(left) == ["s0", "s0", "s1", "s1", "s2", "s2"]
+    assert (out / "results" / "note.json").exists()
+    assert (out / "results" / "other" / "mine.json").exists()
+    assert detect(place, monkeypatch, "in", "--model", "model") == 0
+    assert "Removed" not in capsys.readouterr().out

@@ -44,6 +44,7 @@ def test_check_looks_at_every_line_of_a_journal(finished, monkeypatch, capsys) -
     lines = finished.simulated("it002").read_text(encoding="utf-8").splitlines()
     outside = json.loads(lines[1])
     outside["intervals"] = [{"start": 0, "end": 10**6, "label": "step_up"}]
+    outside["intervals"].append({"start": 9, "end": 3, "label": "step_up"})
     outside["result"] = "ok"
     foreign = {**json.loads(lines[2]), "n_rows": 300}
     text = "\n".join(["{", lines[0], json.dumps(outside), json.dumps(foreign)])
@@ -53,6 +54,7 @@ def test_check_looks_at_every_line_of_a_journal(finished, monkeypatch, capsys) -
     assert "mine.jsonl, line 1 is not valid JSON" in said
     assert "mine.jsonl, line 3: " in said
     assert "lies outside" in said
+    assert "[9, 3]" in said
     assert f"{foreign['series_id']}: The record" in said
 
 
@@ -61,7 +63,7 @@ def test_check_names_gold_and_what_is_missing(manned, monkeypatch, capsys) -> No
     assert call(manned.root, monkeypatch, "labels", "check", "leak.jsonl") == 1
     assert "is gold" in capsys.readouterr().out
     assert call(manned.root, monkeypatch, "labels", "check", "it007") == 1
-    assert "tsloop labels template it007" in capsys.readouterr().err
+    assert "Iterations are it001, it002" in capsys.readouterr().err
 
 
 def test_a_check_that_stops_stops_the_stage(manned, capsys) -> None:
@@ -117,6 +119,24 @@ def test_agreement_needs_two_journals_with_something_in_common(manned, monkeypat
     assert "Give a second journal" in capsys.readouterr().err
     assert call(manned.root, monkeypatch, "labels", "agreement", one, other) == 1
     assert "no series in common" in capsys.readouterr().err
+
+
+def test_what_is_neither_a_journal_nor_an_iteration_is_said(finished, monkeypatch, capsys) -> None:
+    """A mistyped path has another remedy than an iteration without labels."""
+
+    def said(*command: str) -> str:
+        assert call(finished.root, monkeypatch, "labels", *command) == 1
+        return capsys.readouterr().err
+
+    for command in ("check", "agreement"):
+        for path in ("mine.josnl", "data/labels/it002.josnl"):
+            assert f"'{path}' is neither an iteration nor a file" in said(command, path)
+    assert "Iterations are it001, it002" in said("check", "mine.josnl")
+    alone = said("agreement", "it002")
+    assert "data/labels/it002.second.jsonl does not exist" in alone
+    assert "second person" in alone
+    assert "template" not in alone
+    assert "The second journal, li.jsonl, does not exist" in said("agreement", "it002", "li.jsonl")
 
 
 def test_suspects_are_listed(finished, monkeypatch, capsys) -> None:

@@ -119,9 +119,8 @@ def test_what_a_person_said_is_never_overwritten(project: Project, tmp_path: Pat
 def test_gold_and_training_keep_apart(project: Project, tmp_path: Path) -> None:
     configure(project, ["annotator=human"])
     gold = save(tmp_path / "gold.json", [document("g", (3, 9))])
-    written = call("import", gold, "--into", "gold").output
+    written = call("import", gold, "--into", "gold", "--blind-by", "li").output
     assert "data/labels/gold.jsonl" in written
-    assert "Taken on trust: gold must be labelled without a model's proposals" in written
     assert "There already" in call("import", gold, "--into", "gold").output
     refused = call("import", gold, "--into", "it001")
     assert "conflict: g: it is gold" in refused.output
@@ -188,8 +187,10 @@ def test_export_says_what_is_lost_and_writes_nothing_then(project: Project, tmp_
     assert done.exit_code == 0
     assert "left out: scores: 1 (first: a/FI_1.PV)" in done.output
     assert (tmp_path / "v2" / "a_FI_1.PV.csv.json").is_file()
-    with pytest.raises(TsloopError, match=r"trainset cannot express 1 of the records.*overlaps"):
+    with pytest.raises(TsloopError, match="trainset cannot hold all of it"):
         call("export", "trainset", tmp_path / "t", "--from", "it001")
+    with pytest.raises(TsloopError, match="trainset can hold none of the records"):
+        call("export", "trainset", tmp_path / "t", "--from", "it001", "--accept-loss")
     with pytest.raises(TsloopError, match="nab cannot hold all of it"):
         call("export", "nab", tmp_path / "n", "--from", "it001")
     assert not (tmp_path / "n").exists()
@@ -209,6 +210,58 @@ def test_export_says_what_is_lost_and_writes_nothing_then(project: Project, tmp_
     assert list((tmp_path / "q").iterdir()) == []  # all of it, or nothing
     with pytest.raises(TsloopError, match="Say what to export"):
         call("export", "nab", tmp_path / "n")
+
+
+def test_one_record_that_a_format_cannot_hold_does_not_keep_the_others(
+    project: Project, tmp_path: Path
+) -> None:
+    adapter = AnnotationAdapter(project)
+    clash = [Interval(1, 4, "dropout"), Interval(2, 9, "clipping"), Interval(8, 8, "step_up")]
+    fits = adapter.record("a/FI_2.PV", [Interval(3, 5, "dropout")])
+    adapter.import_records("it001", [adapter.record("a/FI_1.PV", clash), fits])
+    command = ("export", "trainset", tmp_path / "t", "--from", "it001")
+    with pytest.raises(TsloopError, match=r"cannot hold all of it.*--accept-loss"):
+        call(*command)
+    assert not (tmp_path / "t").exists()
+    done = call(*command, "--accept-loss")
+    assert done.exit_code == 0
+    assert "lost: records: 1 (first: a/FI_1.PV)" in done.output
+    assert "[1, 4] dropout overlaps [2, 9] clipping; [2, 9] clipping overlaps [8, 8]" in done.output
+    assert "1 record as TRAINSET table" in done.output
+    back = call("import", tmp_path / "t", "--dry-run")
+    assert "1 record: 1 interval" in back.output
+
+
+def test_nab_windows_of_ours_come_back_without_an_option(project: Project, tmp_path: Path) -> None:
+    adapter = AnnotationAdapter(project)
+    adapter.import_records("it001", [adapter.record("a/FI_1.PV", [Interval(3, 9)])])
+    out = tmp_path / "n"
+    call("export", "nab", out, "--from", "it001")
+    project.labels("it001").unlink()
+    back = call("import", out, "--into", "it001")
+    assert back.exit_code == 0
+    assert "the zone of the NAB windows beside it: UTC" in back.output
+    assert [(i.start, i.end) for i in held(project)["a/FI_1.PV"].intervals] == [(3, 9)]
+    windows = out / "combined_windows.json"
+    windows.write_text(windows.read_text().replace("13:29", "13:28"))  # no longer what we wrote
+    changed = call("import", out)
+    assert (changed.exit_code, "has no time zone. State it: --zone" in changed.output) == (1, True)
+
+
+def test_a_result_table_has_the_days_of_its_series_zone(project: Project, tmp_path: Path) -> None:
+    """The first sample is at 22:13 in UTC, and on the next day in Shanghai."""
+    values = np.zeros(80)
+    with SeriesWriter(project.series, thumbnail_width=0) as writer:
+        series = Series("s", START + STEP * np.arange(80), values, zone="Asia/Shanghai")
+        writer.add(series)
+    adapter = AnnotationAdapter(project)
+    adapter.import_records("it001", [adapter.record("s", [Interval(3, 9)])])
+    out = tmp_path / "csv"
+    call("export", "inference_csv", out, "--from", "it001", "--accept-loss")
+    table = (out / "tsloop_none_s_20231115.csv").read_text("utf-8").splitlines()
+    assert table[1].startswith("2023-11-15 06:13:20,")
+    back = call("import", out)
+    assert "1 proposal with 1 interval" in back.output
 
 
 def test_detections_go_out_as_proposals_and_failures_do_not(

@@ -220,7 +220,7 @@ def test_a_declared_file_without_header(tmp_path: Path) -> None:
 def test_files_beyond_the_limit_are_refused(tmp_path: Path) -> None:
     bomb = gzip.compress(b"timestamp,value\n" + b"1" * 5_000_000)
     put(tmp_path, "a.csv.gz", bomb)
-    with pytest.raises(SourceError, match=r"more than 1,000,000 bytes \(source.max_bytes\)"):
+    with pytest.raises(SourceError, match=r"than 1,000,000 bytes \(source.max_bytes=1000000\)"):
         only(tmp_path, max_bytes=1_000_000)
 
 

@@ -66,7 +66,8 @@ def fit_record(record: AnnotationRecord, series: Series, label_set: LabelSet) ->
 
     A record of other content than the stored one is carried over by the true timestamps of its
     intervals, if the series still has a sample at each of them. Overlapping intervals of one label
-    become one interval with the fields of the first.
+    become one interval with the fields of the first; where a part started from a model's proposal,
+    so did the whole.
     """
     _check_labels(record, label_set)
     remapped = record.series_sha256 != series.sha256
@@ -155,8 +156,13 @@ def _merge(intervals: list[Interval]) -> tuple[list[Interval], list[dict[str, An
         held = out[at]
         scores = [score for score in (held.score, interval.score) if score is not None]
         latest_end = interval if interval.end > held.end else held
+        # Where one of them was a model's idea, the whole was not drawn blind.
+        proposed = interval.basis is not None and interval.basis.proposed
         out[at] = held.replace(
-            end=latest_end.end, t_end=latest_end.t_end, score=max(scores) if scores else None
+            end=latest_end.end,
+            t_end=latest_end.t_end,
+            score=max(scores) if scores else None,
+            basis=interval.basis if proposed else held.basis,
         )
         parts[at] = parts.get(at, 1) + 1
     merged = [

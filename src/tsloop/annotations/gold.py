@@ -2,8 +2,8 @@
 
 The gold file is a journal that only grows; its version is its number of lines, so that figures on
 different gold are never compared. Whoever scores against it takes it through `fit_gold`, which
-refuses what does not fit the stored series, speaks of unknown labels, or was not labelled blind
-(started from a model's proposal).
+refuses what does not fit the stored series, speaks of unknown labels, or is not known to be
+labelled blind (`tsloop.annotations.blind`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tsloop.annotations.blind import check_blind
 from tsloop.annotations.fitting import (
     Fitted,
     SeriesLookup,
@@ -24,12 +25,9 @@ from tsloop.annotations.journal import latest, parse_records, read_text
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError, TsloopError
 from tsloop.files import dump_json, write_text_atomic
-from tsloop.intervals import Basis
 from tsloop.labels import LabelSet
 
 __all__ = ["GoldSet", "append_gold", "check_append_only", "fit_gold", "read_gold"]
-
-_NOT_BLIND = frozenset({Basis.ACCEPTED, Basis.EDITED, Basis.MODEL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def fit_gold(gold: GoldSet, store: SeriesLookup, label_set: LabelSet) -> GoldSet
     errors: list[TsloopError] = []
     for series_id, record in gold.records.items():
         try:
-            _check_blind(record)
+            check_blind(record)
             fitted[series_id] = fit_record(record, stored_series(record, store), label_set)
         except TsloopError as error:
             errors.append(error)
@@ -91,7 +89,7 @@ def append_gold(path: Path, records: Iterable[AnnotationRecord]) -> GoldSet:
     old = read_text(path) if path.exists() else ""
     added = list(records)
     for record in added:
-        _check_blind(record)
+        check_blind(record)
     new = old + ("\n" if old and not old.endswith("\n") else "")
     new += "".join(dump_json(record.to_dict()) + "\n" for record in added)
     parse_records(new, str(path))
@@ -112,16 +110,6 @@ def check_append_only(old_text: str, new_text: str) -> None:
                 f"{line[:60]}…",
                 hint="Restore the line and add a record of a higher revision instead.",
             )
-
-
-def _check_blind(record: AnnotationRecord) -> None:
-    proposed = record.queue is not None and record.queue.get("proposal") is not None
-    if proposed or any(interval.basis in _NOT_BLIND for interval in record.intervals):
-        raise AnnotationError(
-            f"The gold record of series {record.series_id!r} started from a model's proposal; "
-            "gold must be labelled blind.",
-            hint="Label the series again without a pre-annotation.",
-        )
 
 
 def _lines(text: str) -> list[str]:

@@ -16,12 +16,15 @@ from typing import Any, Self
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Interval, Status
 
-__all__ = ["DRAFT", "SCHEMA", "AnnotationRecord"]
+__all__ = ["DRAFT", "IMPORTED", "SCHEMA", "AnnotationRecord"]
 
 SCHEMA = "tsloop.annotation/1"
 
 DRAFT = "draft"
 """A record with this key is a proposal that nobody has looked at; no journal takes it."""
+
+IMPORTED = "imported"
+"""The key of ``extra`` that says where a record came from and what else the file said."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LABEL_SET = re.compile(r"[^@\s]+@\d+")

@@ -62,11 +62,12 @@ def detect(
 
     A series that cannot be read or scored is a row with its reason, and makes the exit code 1.
     Run again after an interruption, it goes on: results of the same model, settings and file are
-    kept in OUT/results.
+    kept in OUT/results. What earlier runs wrote there of series that are not in DATA is removed.
     """
     from tsloop.execution.progress import stage_progress
     from tsloop.loop.batch import BatchJob, batch_key, run_batch
     from tsloop.loop.inference import NewData
+    from tsloop.names import counted
     from tsloop.series.validate import Repair
     from tsloop.tracking.serving import OUTPUT_COLUMNS
 
@@ -87,6 +88,9 @@ def detect(
     _write_table(out / "summary.csv", SUMMARY_COLUMNS, map(_summary, results))
     _say_found([row for result in results for row in result["rows"]])
     _say_counts(results, batch.n_before, seconds)
+    if batch.n_gone:
+        gone = counted(batch.n_gone, "series", "series")
+        typer.echo(f"Removed the results and pictures of {gone} of earlier runs: not in {data}.")
     typer.echo(
         f"{out / 'detections.csv'}, {out / 'summary.csv'}" + f", pictures in {out}/" * pictures
     )

@@ -32,7 +32,7 @@ def check(
     checks.NAME=off|warn|stop`. Where a check that stops has found something, the exit code is 1.
     """
     from tsloop.annotations.checks.findings import stopping
-    from tsloop.loop.label_check import check_iteration, check_journal
+    from tsloop.loop.label_check import check_is_iteration, check_iteration, check_journal
     from tsloop.project import find_project
 
     project = find_project()
@@ -40,6 +40,8 @@ def check(
     if path.is_file():
         found = check_journal(project, path)
     else:
+        if target:
+            check_is_iteration(project, target)
         found = check_iteration(project, target or newest_labelled(project))
     _say(found, shown)
     if stopping(found.findings, found.config):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["export_labels", "list_formats"]
 
+_SHOWN = 8
+
 
 def export_labels(
     format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="See docs/formats.md.")],
@@ -42,7 +44,7 @@ def export_labels(
 ) -> None:
     """Write labels or detections for another tool; says what it cannot hold.
 
-    Where intervals, labels, "no anomaly" or attributes would be lost,
+    Where records, intervals, labels, "no anomaly" or attributes would be lost,
     nothing is written unless that is accepted. Nothing is overwritten.
     """
     from tsloop.annotations.formats.base import WriteContext
@@ -71,6 +73,11 @@ def export_labels(
         raise AnnotationError(
             f"{target.name} cannot hold all of it, so nothing was written.",
             hint="Choose another format (docs/formats.md), or accept it: --accept-loss",
+        )
+    if not export.n_records:
+        raise AnnotationError(
+            f"{target.name} can hold none of the records, so nothing was written.",
+            hint="Choose another format: tsloop labels formats",
         )
     n_files = _write(export, out)
     typer.echo(
@@ -130,12 +137,13 @@ def _say_losses(export: Export, name: str) -> None:
     for loss in export.losses:
         kind = "lost" if loss.substance else "left out"
         typer.echo(f"  {kind}: {loss}", err=loss.substance)
-    if export.left_out:
-        typer.echo(
-            f'  {name} cannot say "no anomaly": {len(export.left_out)} series left out, as '
-            f"{export.left_out[0]}",
-            err=True,
-        )
+    if not export.left_out:
+        return
+    typer.echo(f"  {name} can say nothing of {len(export.left_out)} series:", err=True)
+    for series_id, why in list(export.left_out.items())[:_SHOWN]:
+        typer.echo(f"    {series_id}: {why}", err=True)
+    if len(export.left_out) > _SHOWN:
+        typer.echo(f"    … and {len(export.left_out) - _SHOWN} more", err=True)
 
 
 def _write(export: Export, out: Path) -> int:

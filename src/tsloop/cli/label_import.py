@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +63,9 @@ def import_labels(
     accept_doubtful: Annotated[
         bool, typer.Option("--accept-doubtful", help="Take records with doubts in as well.")
     ] = False,
+    blind_by: Annotated[
+        str, typer.Option(help="Gold: who states that it was labelled without proposals.")
+    ] = "",
     skip_failed: Annotated[
         bool, typer.Option("--skip-failed", help="Write the others where some records cannot be.")
     ] = False,
@@ -89,6 +94,11 @@ def import_labels(
         raise AnnotationError(f"--empty is {empty!r}; choose skip or none.")
     if index_space not in ("", "raw"):
         raise AnnotationError(f"--index-space is {index_space!r}; only raw can be stated.")
+    if blind_by and into != "gold":
+        raise AnnotationError(
+            f"--blind-by says something of gold, but --into is {into!r}.",
+            hint="Give --into gold, or leave it out.",
+        )
     context = context_here(needs_project=bool(into) and not dry_run)
     mapped = Mapped.load(mapping, context.label_set) if mapping else Mapped()
     options = ReadOptions(zone, empty == "none", index_space)
@@ -105,7 +115,7 @@ def import_labels(
     binder = Binder(context.store, context.label_set, mapped, snap, author=author)
     if into and not dry_run:
         _check_labels_known(found)
-    done = _Import(context, into, accept_doubtful, skip_failed, revise, dry_run)
+    done = _Import(context, into, accept_doubtful, skip_failed, revise, dry_run, blind_by)
     failed = done.run(readings, binder, unread, proposals)
     raise typer.Exit(1 if failed else 0)
 
@@ -148,6 +158,7 @@ class _Import:
     skip_failed: bool
     revise: bool
     dry_run: bool
+    blind_by: str
 
     def run(
         self, readings: Sequence[Reading], binder: Binder, unread: int, proposals: Path | None
@@ -179,8 +190,9 @@ class _Import:
         return self._write(ready, len(binding.failures) + unread)
 
     def _write(self, ready: Sequence[Bound], failures: int) -> bool:
+        from tsloop.annotations.formats.base import Failure
         from tsloop.config.params import read_iterations
-        from tsloop.loop.label_import import plan_import
+        from tsloop.loop.label_import import GOLD, blind_only, plan_import
         from tsloop.names import counted
 
         project = self.context.project
@@ -190,6 +202,11 @@ class _Import:
         records = [item.record for item in ready]
         plan = plan_import(project, self.into, records, names, revise=self.revise)
         say_plan(plan)
+        if self.into == GOLD:
+            plan, refused = blind_only(plan, self.blind_by, datetime.now(UTC))
+            failed = [Failure("", error.message) for error in refused]
+            say_failures(failed, Counter(error.hint for error in refused))
+            failures += len(refused)
         blocked = bool(failures or plan.conflicts) and not self.skip_failed
         what = f"{counted(len(plan.add), 'record')} with {counted(_n_of(plan), 'interval')}"
         if self.dry_run or blocked or not plan.add:
@@ -253,11 +270,6 @@ def _store(project: Project, into: str, plan: Plan) -> str:
             store = SeriesStore.open(project.series)
             names = read_iterations(project)
             add_gold_records(project, list(plan.add), names, store, project_label_set(project))
-            if plan.add:
-                typer.echo(
-                    "Taken on trust: gold must be labelled without a model's proposals, and files "
-                    "of other tools do not say how they were made."
-                )
             return project.relative(project.labels(GOLD))
         return project.relative(AnnotationAdapter(project).import_records(into, plan.add))
 

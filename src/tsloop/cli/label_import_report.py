@@ -48,16 +48,18 @@ def say_total(files: Sequence[FileReading]) -> None:
 def say_labels(found: Survey, ref: str) -> None:
     """Labels that are not ours by id, and values of attributes without a place."""
     from tsloop.annotations.formats.mapping import How
+    from tsloop.names import counted
 
     odd = [(label, f, n) for label, (f, n) in found.labels.items() if f.how is not How.SAME]
     if odd:
         typer.echo(f"Labels that are not those of {ref} by id:")
     for label, how, count in odd:
         leads = f"→ {how.to} ({how.how})" if how.to else f"OPEN ({how.how})"
-        typer.echo(f"  {label}: {count} intervals {leads}")
+        typer.echo(f"  {label}: {counted(count, 'interval')} {leads}")
     for (attribute, value), (to, count) in found.overall.items():
         if to is None:
-            typer.echo(f"  {attribute} = {value}: {count} records; no value of {ref}, kept aside")
+            n_records = counted(count, "record")
+            typer.echo(f"  {attribute} = {value}: {n_records}; no value of {ref}, kept aside")
 
 
 def say_failures(failures: Sequence[Failure], hints: Counter[str]) -> None:

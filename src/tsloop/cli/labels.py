@@ -70,8 +70,16 @@ def template(
 @gold.command()
 def add(
     file: Annotated[Path, typer.Argument(help="Journal with the records, one a line.")],
+    blind_by: Annotated[
+        str,
+        typer.Option(help="Who states that imported records were labelled without proposals."),
+    ] = "",
 ) -> None:
-    """Append records to data/labels/gold.jsonl, all of them or none."""
+    """Append records to data/labels/gold.jsonl, all of them or none.
+
+    Records that came from files of other tools need --blind-by, unless the file said that
+    people drew them.
+    """
     from tsloop.config.params import read_iterations, read_params
     from tsloop.config.schema import section
     from tsloop.execution.guard import project_lock
@@ -86,7 +94,7 @@ def add(
     label_set = builtin_label_set() if chosen == "tsloop" else load_label_set(project.root / chosen)
     with project_lock(project.root, "tsloop labels gold add"):
         store = SeriesStore.open(project.series)
-        now, added = add_gold(project, file, read_iterations(project), store, label_set)
+        now, added = add_gold(project, file, read_iterations(project), store, label_set, blind_by)
     typer.echo(
         f"Added {counted(added, 'record')}: gold has {len(now.records)} series and is of version "
         f"{now.version}. {'Next: dvc repro' if added else 'Nothing changed.'}"

@@ -27,6 +27,7 @@ from tsloop import __version__
 from tsloop.errors import EvaluationError, JobError, TsloopError
 from tsloop.files import dump_json, read_json, sha256_tree, write_json
 from tsloop.intervals import Detection, Status
+from tsloop.loop.batch_leftovers import earlier_results, remove_gone
 from tsloop.series.tables import file_stem
 
 if TYPE_CHECKING:
@@ -63,10 +64,14 @@ class BatchJob:
 
 @dataclass(frozen=True)
 class Batch:
-    """Results by series id, in the order of the data; how many were there before."""
+    """Results by series id, in the order of the data; how many were there before.
+
+    ``n_gone`` series of earlier runs are not in the data: their files were removed.
+    """
 
     results: dict[str, Result]
     n_before: int
+    n_gone: int
 
 
 def batch_key(model: Path | None, how: Reading, contrast: bool = False) -> str:
@@ -87,10 +92,12 @@ def run_batch(
     """Score what has no result yet, in ``jobs`` processes; 1 is this process.
 
     What cannot be read or scored has the status ``failed`` and is tried again in the next run.
+    In the end ``out`` holds no result and picture of any other series.
     """
     if jobs < 1:
         raise JobError(f"--jobs {jobs} is not positive.")
     _remove_leftovers(job.path("").parent)
+    earlier = earlier_results(job.out, SCHEMA)
     found = {name: result for name in data.names if (result := _before(data, job, name))}
     n_before = len(found)
     open_names = [name for name in data.names if name not in found]
@@ -101,7 +108,8 @@ def run_batch(
             found[name] = result
             progress(len(found), len(data), name)
     progress(len(data), len(data), "done")
-    return Batch({name: found[name] for name in data.names}, n_before)
+    n_gone = remove_gone(earlier, set(data.names), set(job.pictures.values()), job.out)
+    return Batch({name: found[name] for name in data.names}, n_before, n_gone)
 
 
 def _before(data: NewData, job: BatchJob, name: str) -> Result | None:
@@ -212,9 +220,10 @@ class _Worker:
             highest = float(np.nanmax(scores))
         if level is not None and highest is not None:
             detection = _with_level(detection, highest, level)
-        picture = self._job.pictures.get(new.id)
+        picture, drawn = self._job.pictures.get(new.id), None
         if picture is not None and series is not None:
             detection_png(series, detection, scores, self._job.out / picture, "en", level=level)
+            drawn = picture
         rows = detection_rows(series, detection, new.id)
         if self._job.contrast and series is not None and detection.intervals:
             rows = _with_contrast(rows, series, detection)
@@ -226,6 +235,7 @@ class _Worker:
             "highest_score": highest,
             "level": level,
             "rows": rows,
+            "picture": drawn,
             "repairs": [repair.to_dict() for repair in new.repairs],
         }
 

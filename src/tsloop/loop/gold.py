@@ -10,9 +10,11 @@ import hashlib
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tsloop.annotations.blind import Blindness, blindness, state_blind, without_statement
 from tsloop.annotations.dataset import check_leaks
 from tsloop.annotations.fitting import SeriesLookup
 from tsloop.annotations.gold import GoldSet, append_gold, check_append_only, fit_gold, read_gold
@@ -54,14 +56,21 @@ def add_gold(
     iterations: Iterable[str],
     store: SeriesLookup,
     label_set: LabelSet,
+    blind_by: str = "",
 ) -> tuple[GoldSet, int]:
     """Append the records of a journal to the project's gold; returns it and how many were new.
 
     Of each series the latest revision is taken. It gets the timestamps of its rows, so that it can
     be found again where the series changes.
-    Nothing is written unless all gold fits, was labelled blind, and trains nobody.
+    Nothing is written unless all gold fits, was labelled blind, and trains nobody. ``blind_by``
+    is who states the second of records that do not say it, in gold already too: their statement
+    is a record of the next revision.
     """
-    return add_gold_records(project, read_journal(file), iterations, store, label_set)
+    records = read_journal(file)
+    if blind_by:
+        now = datetime.now(UTC)
+        records = [state_blind(record, blind_by, now) for record in records]
+    return add_gold_records(project, records, iterations, store, label_set)
 
 
 def add_gold_records(
@@ -77,7 +86,8 @@ def add_gold_records(
     held = read_journal(path) if path.exists() else []
     _check_published(project, path, names)
     given = fit_gold(_as_gold(records), store, label_set)
-    added = [r for r in given.records.values() if r not in held and _is_new(r, held)]
+    stated = [_as_statement(record, held) for record in given.records.values()]
+    added = [r for r in stated if r not in held and _is_new(r, held)]
     for name in names:
         if project.snapshot(name).is_dir():
             check_leaks(read_snapshot(project.snapshot(name)), store, _as_gold(added))
@@ -89,13 +99,24 @@ def _as_gold(records: list[AnnotationRecord]) -> GoldSet:
     return GoldSet(latest(records), len(records), "", hashes)
 
 
+def _as_statement(record: AnnotationRecord, held: list[AnnotationRecord]) -> AnnotationRecord:
+    """The next revision where gold says the same, and only lacked that it was labelled blind."""
+    known = latest(held).get(record.series_id)
+    states = blindness(record) is Blindness.YES
+    if known is None or blindness(known) is not Blindness.UNKNOWN or not states:
+        return record
+    same = known.revision == record.revision and _spans(known) == _spans(record)
+    return record.replace(revision=known.revision + 1) if same else record
+
+
 def _is_new(record: AnnotationRecord, held: list[AnnotationRecord]) -> bool:
     """Whether a record says what gold does not say yet; one that would not count is an error."""
     known = latest(held).get(record.series_id)
     if known is None or record.revision > known.revision:
         return True
-    if _spans(known) == _spans(record) and known.replace(intervals=record.intervals) == record:
-        return False  # the same without timestamps
+    told, again = without_statement(known), without_statement(record)
+    if _spans(told) == _spans(again) and told.replace(intervals=again.intervals) == again:
+        return False  # the same without timestamps, or stated once more
     raise AnnotationError(
         f"Gold has revision {known.revision} of series {record.series_id!r}, so another record of "
         f"revision {record.revision} would not count.",

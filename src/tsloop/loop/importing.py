@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from tsloop.annotations.blind import BLIND
 from tsloop.annotations.journal import write_journal
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import ConfigError, SourceError, TsloopError
@@ -186,6 +187,8 @@ class _Writer:
             self._label_set.ref,
             placed,
             author=self._kind,
+            # Its publishers labelled it before there was a model of ours.
+            extra={BLIND: {"by": f"publishers of {self._kind}"}},
         )
 
     def close(self, place: Path) -> None:

@@ -5,7 +5,9 @@ Unlike `dataset@`, which refuses labels at their first fault, this looks at all 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from tsloop.annotations.checks.findings import Finding
 from tsloop.annotations.checks.run import Material, check_labels
 from tsloop.annotations.checks.second import second_opinions
 from tsloop.annotations.dataset import find_leaks, gold_ids
+from tsloop.annotations.faults import fitting_faults, in_one_line, record_faults
 from tsloop.annotations.fitting import fit_record, stored_series
 from tsloop.annotations.gold import GoldSet, read_gold
 from tsloop.annotations.journal import latest, parse_records, read_text
@@ -27,7 +30,14 @@ from tsloop.labels import LabelSet, builtin_label_set, load_label_set
 from tsloop.project import BASE, Project
 from tsloop.series.store import SeriesStore
 
-__all__ = ["Checked", "check_iteration", "check_journal", "journal_of", "project_label_set"]
+__all__ = [
+    "Checked",
+    "check_is_iteration",
+    "check_iteration",
+    "check_journal",
+    "journal_of",
+    "project_label_set",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,19 @@ def check_iteration(project: Project, iteration: str) -> Checked:
 def check_journal(project: Project, path: Path) -> Checked:
     """A journal by itself, wherever it lies."""
     return _check(project, path)
+
+
+def check_is_iteration(project: Project, name: str) -> None:
+    """Raise `AnnotationError` where a name is that of no iteration: a mistyped path, for one."""
+    names = list(read_iterations(project))
+    with suppress(TsloopError):  # a path is no name
+        if name in names or project.labels(name).exists():
+            return
+    known = f"Iterations are {', '.join(names)}" if names else "There is no iteration yet"
+    raise AnnotationError(
+        f"{name!r} is neither an iteration nor a file.",
+        hint=f"{known}; give a journal by its path.",
+    )
 
 
 def journal_of(project: Project, iteration: str) -> Path:
@@ -99,10 +122,13 @@ def _check(
     for series_id, record in sorted({**material.earlier, **own}.items()):
         try:
             series = stored_series(record, store)
-            found = fit_record(record, series, label_set)
         except TsloopError as error:
             material.found.append(Finding("bounds", series_id, error.message))
             continue
+        if wrong := fitting_faults(record, series, label_set):
+            material.found.append(Finding("bounds", series_id, in_one_line(wrong)))
+            continue
+        found = fit_record(record, series, label_set)
         fitted[series_id] = found.record
         merged += found.merged
         material.see(series, found.record)
@@ -129,8 +155,7 @@ def _read(journal: Path) -> tuple[list[AnnotationRecord], list[Finding]]:
         try:
             records += parse_records(line, f"{journal.name}, line {number}")
         except TsloopError as error:
-            message = error.message.replace(f"line {number}, line 1", f"line {number}", 1)
-            faults.append(Finding("bounds", "", message))
+            faults.append(Finding("bounds", "", _line_fault(journal, number, line, error)))
     seen: dict[tuple[str, int], AnnotationRecord] = {}
     for record in records:
         held = seen.setdefault((record.series_id, record.revision), record)
@@ -138,6 +163,17 @@ def _read(journal: Path) -> tuple[list[AnnotationRecord], list[Finding]]:
             what = f"has two different records of revision {record.revision}"
             faults.append(Finding("bounds", record.series_id, what))
     return list(seen.values()), faults
+
+
+def _line_fault(journal: Path, number: int, line: str, error: TsloopError) -> str:
+    """What is wrong with a line: all of it where it is an object, else that it is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if isinstance(row, dict):
+        return f"{journal.name}, line {number}: {in_one_line(record_faults(row))}"
+    return error.message.replace(f"line {number}, line 1", f"line {number}", 1)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -8,14 +8,17 @@ only when that is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
 
+from tsloop.annotations.blind import check_blind, state_blind
 from tsloop.annotations.journal import latest, read_journal
 from tsloop.annotations.record import AnnotationRecord
+from tsloop.errors import AnnotationError
 from tsloop.project import Project
 
-__all__ = ["GOLD", "Conflict", "Plan", "plan_import"]
+__all__ = ["GOLD", "Conflict", "Plan", "blind_only", "plan_import"]
 
 GOLD = "gold"
 
@@ -91,6 +94,26 @@ def plan_import(
         tuple(same),
         tuple(conflicts),
     )
+
+
+def blind_only(plan: Plan, stated_by: str, when: datetime) -> tuple[Plan, list[AnnotationError]]:
+    """A plan for gold without what was not labelled blind, and why of each record left out.
+
+    ``stated_by`` is who states it of records that do not say themselves; empty: nobody.
+    """
+    kept: list[AnnotationRecord] = []
+    refused: list[AnnotationError] = []
+    for record in plan.add:
+        stated = state_blind(record, stated_by, when) if stated_by else record
+        try:
+            check_blind(stated)
+        except AnnotationError as error:
+            refused.append(error)
+        else:
+            kept.append(stated)
+    names = {record.series_id for record in kept}
+    revised = tuple(series_id for series_id in plan.revised if series_id in names)
+    return replace(plan, add=tuple(kept), revised=revised), refused
 
 
 def _held(project: Project, names: Iterable[str]) -> dict[str, tuple[AnnotationRecord, str]]:

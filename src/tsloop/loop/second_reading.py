@@ -11,7 +11,7 @@ from tsloop.config.params import read_params
 from tsloop.config.schema import section
 from tsloop.errors import AnnotationError
 from tsloop.evaluation.agreement import Reading
-from tsloop.loop.label_check import journal_of
+from tsloop.loop.label_check import check_is_iteration, journal_of
 from tsloop.project import Project
 from tsloop.series.store import SeriesStore
 
@@ -49,6 +49,22 @@ def _paths(project: Project, first: Path, second: Path | None) -> tuple[Path, Pa
             raise AnnotationError(
                 f"{first} alone says nothing of agreement.", hint="Give a second journal as well."
             )
-        return first, second
+        return first, _existing(second)
     name = str(first)
-    return journal_of(project, name), second or project.second(name)
+    check_is_iteration(project, name)
+    one, other = journal_of(project, name), project.second(name)
+    if second is None and not other.exists():
+        raise AnnotationError(
+            f"Nobody has labelled {name} a second time: {project.relative(other)} does not exist.",
+            hint="Let a second person label some of its series, without seeing its labels, and "
+            "save the records there; or give their journal as a second argument.",
+        )
+    return one, other if second is None else _existing(second)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise AnnotationError(
+            f"The second journal, {path}, does not exist.", hint="Check its path."
+        )
+    return path

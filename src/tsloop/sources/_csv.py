@@ -22,7 +22,10 @@ import pyarrow.csv as pa_csv
 
 from tsloop.errors import SourceError
 
-__all__ = ["CsvFormat", "is_text", "read_csv", "read_header", "refuse_newlines"]
+__all__ = ["MOST_BYTES", "CsvFormat", "is_text", "read_csv", "read_header", "refuse_newlines"]
+
+MOST_BYTES = 2**31 - 2
+"""A CSV file is decoded and parsed whole: no more than a text column of arrow can count."""
 
 _HEAD_BYTES = 1 << 18
 _MARKS = (
@@ -59,8 +62,10 @@ def read_csv(path: Path, fmt: CsvFormat) -> Any:
     data, whole = _load(path, fmt, fmt.max_bytes)
     if not whole:
         raise SourceError(
-            f"{path.name} holds more than {fmt.max_bytes:,} bytes (source.max_bytes).",
-            hint="Raise the limit, or split the file or use parquet.",
+            f"{path.name} holds more than {fmt.max_bytes:,} bytes "
+            f"(source.max_bytes={fmt.max_bytes}).",
+            hint=f"Raise it (to {MOST_BYTES} at most), or split the file, or write it as parquet, "
+            "which is read in pieces.",
         )
     text = _decode(path, data, fmt, partial=False)
     cells, delimiter = _first_line(path, text[:_HEAD_BYTES], fmt)

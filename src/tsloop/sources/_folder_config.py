@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tsloop.errors import ConfigError
 from tsloop.series.policies import EPOCH_UNITS, check_choice, check_zone
+from tsloop.sources._csv import MOST_BYTES
 from tsloop.sources._manifest import ROLES
 
 __all__ = ["FolderConfig"]
@@ -71,9 +72,9 @@ class FolderConfig:
             check_choice("source.roles", role, tuple(ROLES))
         if len(self.delimiter) > 1:
             raise ConfigError(f"source.delimiter={self.delimiter!r} is not a single sign.")
-        if not 0 < self.max_bytes < 2**31 - 1:
+        if not 0 < self.max_bytes <= MOST_BYTES:
             raise ConfigError(
-                f"source.max_bytes={self.max_bytes} is not in 1 … {2**31 - 2}.",
+                f"source.max_bytes={self.max_bytes} is not in 1 … {MOST_BYTES}.",
                 hint="Convert larger files to parquet.",
             )
         if self.jobs < 1:

@@ -46,8 +46,9 @@ def _rows(path: Path, sheet: str, max_bytes: int) -> Iterator[tuple[Any, ...]]:
         with zipfile.ZipFile(path) as packed:
             if sum(member.file_size for member in packed.infolist()) > max_bytes:
                 raise SourceError(
-                    f"{path.name} holds more than {max_bytes:,} bytes (source.max_bytes).",
-                    hint="Raise the limit, or convert it to parquet.",
+                    f"{path.name} holds more than {max_bytes:,} bytes "
+                    f"(source.max_bytes={max_bytes}).",
+                    hint="Raise it, or convert the file to parquet.",
                 )
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     except (OSError, zipfile.BadZipFile, InvalidFileException, KeyError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tsloop.annotations.blind import BLIND, Blindness, blindness, without_statement
 from tsloop.annotations.formats.attributes import read_overall
 from tsloop.annotations.formats.base import (
     Failure,
@@ -23,10 +24,19 @@ from tsloop.annotations.record import DRAFT, AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Status
 
-__all__ = ["Content", "documents", "first_annotation", "head", "overall_of", "read_all"]
+__all__ = [
+    "Content",
+    "documents",
+    "first_annotation",
+    "head",
+    "overall_of",
+    "read_all",
+    "read_blind",
+    "said_blind",
+]
 
 _HEAD = (
-    *("filename", "series_id", "label_set", "result", "n_rows", "annotations", DRAFT),
+    *("filename", "series_id", "label_set", "result", "n_rows", "annotations", DRAFT, BLIND),
     *(
         "export_time",
         "last_updated",
@@ -132,7 +142,23 @@ def head(record: AnnotationRecord, format_name: str) -> dict[str, Any]:
         "n_rows": record.n_rows,
         "result": str(record.result),
         **({DRAFT: True} if DRAFT in record.extra else {}),
+        **said_blind(record),
     }
+
+
+def said_blind(record: AnnotationRecord) -> dict[str, bool]:
+    """The key by which a file says whether a record was labelled blind; none where nobody knows.
+
+    A statement about an earlier import is not passed on: it does not speak of this file.
+    """
+    found = blindness(without_statement(record))
+    return {} if found is Blindness.UNKNOWN else {BLIND: found is Blindness.YES}
+
+
+def read_blind(document: Mapping[str, Any]) -> bool | None:
+    """What `said_blind` wrote."""
+    said = document.get(BLIND)
+    return said if isinstance(said, bool) else None
 
 
 def _status(document: Mapping[str, Any], content: Content, options: ReadOptions) -> Status | None:
@@ -162,6 +188,7 @@ def _record(
         n_rows=n_rows if isinstance(n_rows, int) else None,
         time=time,
         draft=bool(document.get(DRAFT)) or document.get("source") == "inference",
+        blind=read_blind(document),
         repairs=tuple(sorted(content.repairs)),
         doubts=tuple(sorted(content.doubts)),
         fields=fields,

@@ -8,6 +8,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from tsloop.annotations.formats._annotator import said_blind
 from tsloop.annotations.formats.base import WriteContext
 from tsloop.annotations.formats.binding import said_by_file
 from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns
@@ -83,6 +84,7 @@ def task_of(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
             "series_sha256": record.series_sha256,
             "n_rows": record.n_rows,
             "label_set": record.label_set,
+            **said_blind(record),
         },
         "annotations": [] if model else [{"result": result, "was_cancelled": False}],
         "predictions": [item] if model else [],

@@ -9,6 +9,7 @@ from typing import Any
 
 from tsloop.annotations.formats.base import Reading
 from tsloop.annotations.formats.labels_json import is_labels_json, read_labels_json
+from tsloop.annotations.formats.nab import ZONE_SCHEMA
 from tsloop.annotations.formats.source import Source
 from tsloop.annotations.record import SCHEMA
 from tsloop.answers import parse_answer
@@ -100,6 +101,8 @@ def _describe_json(source: Source, data: Any) -> str:
             f"{counted(len(label_set.attributes), 'attribute')}{names}; compare it with: tsloop "
             "labels set FILE"
         )
+    if isinstance(data, dict) and data.get("schema") == ZONE_SCHEMA:
+        return f"the zone of the NAB windows beside it: {data.get('zone')}"
     if _all_have(data, {"file_name", "columns"}):
         return f"a registry of {counted(len(data), 'data set')}, no labels itself"
     if _all_have(data, {"columns"}):

@@ -26,7 +26,7 @@ from tsloop.annotations.formats.base import (
 from tsloop.annotations.formats.mapping import names_model
 from tsloop.annotations.formats.naming import FileNames
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.values import as_label, as_row, as_text
+from tsloop.annotations.formats.values import as_basis, as_label, as_row, as_text, origin_of
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis
@@ -41,7 +41,13 @@ class AnnotatorV1Rows:
     name = "annotator_v1"
     title = "annotator v1, rows of its API"
     holds = Holds(
-        none=True, labels=True, reasons=True, bases=Bases.BY_INTERVAL, overall=True, time=True
+        none=True,
+        labels=True,
+        reasons=True,
+        bases=Bases.BY_INTERVAL,
+        origins=True,
+        overall=True,
+        time=True,
     )
 
     def recognises(self, source: Source) -> bool:
@@ -70,6 +76,7 @@ class AnnotatorV1Rows:
                     "local_changes": [_change(i.label, context)],
                     "input": "",
                     "output": i.reason,
+                    **origin_of(i),
                 }
                 for number, i in enumerate(record.intervals, start=1)
             ]
@@ -88,7 +95,7 @@ class AnnotatorV1Tree:
 
     name = "annotator_v1_tree"
     title = "annotator v1, download tree"
-    holds = Holds(none=True, labels=True, reasons=True, overall=True, time=True)
+    holds = Holds(none=True, labels=True, reasons=True, origins=True, overall=True, time=True)
 
     def recognises(self, source: Source) -> bool:
         """Annotations with a tree of categories; or none."""
@@ -139,6 +146,7 @@ def _take_row(annotation: dict[str, Any], document: dict[str, Any], content: Con
             rows,
             reason=as_text(annotation.get("output")),
             model=model or names_model(label),
+            basis=as_basis(annotation.get("basis")),
         )
 
 
@@ -160,7 +168,13 @@ def _take_leaf(leaf: dict[str, Any], content: Content) -> None:
         content.fields.setdefault("prompts", []).append(prompt)
     label = as_label(leaf)
     rows = (as_row(index[0], content.repairs), as_row(index[1], content.repairs))
-    content.add(label, rows, reason=as_text(leaf.get("output")), model=names_model(label))
+    content.add(
+        label,
+        rows,
+        reason=as_text(leaf.get("output")),
+        model=names_model(label),
+        basis=as_basis(leaf.get("basis")),
+    )
 
 
 def _categories(raw: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -192,6 +206,7 @@ def _tree(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
             "index": [interval.start, interval.end],
             "input": "",
             "output": interval.reason,
+            **origin_of(interval),
         }
         groups.setdefault(group, {"name": group, "labels": []})["labels"].append(leaf)
     name = "局部变化" if context.language == "zh" else "local change"

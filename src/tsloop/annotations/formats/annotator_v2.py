@@ -29,7 +29,7 @@ from tsloop.annotations.formats.base import (
 from tsloop.annotations.formats.mapping import names_model
 from tsloop.annotations.formats.naming import FileNames
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.values import as_label, as_row, as_text
+from tsloop.annotations.formats.values import as_basis, as_label, as_row, as_text, origin_of
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis, Interval
@@ -65,6 +65,7 @@ class AnnotatorV2:
             labels=True,
             reasons=True,
             bases=Bases.BY_INTERVAL,
+            origins=True,
             overall=True,
             time=True,
         )
@@ -121,7 +122,12 @@ class AnnotatorV2:
         label = label_object(context.label_set[label_id], context.language)
         segments: list[dict[str, Any]] = []
         for interval in intervals:
-            segment = {"start": interval.start, "end": interval.end, "count": len(interval)}
+            segment: dict[str, Any] = {
+                "start": interval.start,
+                "end": interval.end,
+                "count": len(interval),
+                **origin_of(interval),
+            }
             extra = {} if self.stored else {**_statistics(series, interval), "label": label}
             segments.append({**segment, **extra})
         # The tool tells proposals from judgements by how their id begins.
@@ -179,7 +185,13 @@ def _take_segment(
     start, end = (as_row(segment.get(key), content.repairs) for key in ("start", "end"))
     if isinstance(count := segment.get("count"), int) and count != abs(end - start) + 1:
         content.repairs.add("counts that do not fit their rows")
-    content.add(label, (start, end), reason=reason, model=model or names_model(label))
+    content.add(
+        label,
+        (start, end),
+        reason=reason,
+        model=model or names_model(label),
+        basis=as_basis(segment.get("basis")),
+    )
 
 
 def _statistics(series: Series, interval: Interval) -> dict[str, float | None]:

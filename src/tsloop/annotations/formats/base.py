@@ -29,7 +29,7 @@ import numpy.typing as npt
 from tsloop.annotations.fitting import SeriesLookup
 from tsloop.annotations.formats.source import Source
 from tsloop.annotations.record import AnnotationRecord
-from tsloop.intervals import Status
+from tsloop.intervals import Basis, Status
 from tsloop.labels import LabelSet
 
 __all__ = [
@@ -75,7 +75,8 @@ class Holds:
 
     ``none`` is "looked and found nothing", ``mixed_overlaps`` overlapping intervals of different
     labels (a format without them refuses such a record), ``resolution_ns`` the finest time that
-    the format can write (0: it counts rows).
+    the format can write (0: it counts rows), ``origins`` whether a person drew, accepted or edited
+    an interval.
     """
 
     none: bool = False
@@ -85,6 +86,7 @@ class Holds:
     reasons: bool = False
     scores: bool = False
     bases: Bases = Bases.IMPORTED
+    origins: bool = False
     overall: bool = False
     author: bool = False
     time: bool = False
@@ -106,7 +108,10 @@ class ForeignLabel:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An interval in rows (``start``, ``end``), or in UTC nanoseconds where it has no rows yet."""
+    """An interval in rows (``start``, ``end``), or in UTC nanoseconds where it has no rows yet.
+
+    ``model`` says that it is a proposal, ``basis`` what the file says of one that is not.
+    """
 
     label: ForeignLabel
     start: int | None = None
@@ -116,6 +121,7 @@ class Span:
     score: float | None = None
     reason: str = ""
     model: bool = False
+    basis: Basis | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,8 +131,9 @@ class ForeignRecord:
     ``place`` is file and record number, ``name`` how the file calls the series. ``label_set`` is
     the set (``id@version``) whose ids the file uses, empty where it does not say. ``n_rows`` is
     the length that the file states, ``draft`` says that a model wrote it (also where it found
-    nothing), ``values`` the series itself where the file has it and no name
-    can be trusted, ``part`` the rows (inclusive) that were judged where it was not all of them.
+    nothing), ``blind`` whether it was labelled blind (``None``: the file does not say), ``values``
+    the series itself where the file has it and no name can be trusted, ``part`` the rows
+    (inclusive) that were judged where it was not all of them.
     ``fields`` are foreign values without a place in the canonical record; they are kept, and come
     out again where the record is written in the same format.
     """
@@ -143,6 +150,7 @@ class ForeignRecord:
     author: str = ""
     time: str = ""
     draft: bool = False
+    blind: bool | None = None
     repairs: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tsloop.annotations.blind import BLIND
 from tsloop.annotations.fitting import SeriesLookup
 from tsloop.annotations.formats.base import ForeignRecord, Span
 from tsloop.annotations.formats.mapping import (
@@ -23,16 +24,13 @@ from tsloop.annotations.formats.mapping import (
     find_value,
 )
 from tsloop.annotations.formats.naming import find_by_values, find_series
-from tsloop.annotations.record import AnnotationRecord
+from tsloop.annotations.record import IMPORTED, AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis, Interval
 from tsloop.labels import LabelSet
 from tsloop.series.types import Series
 
-__all__ = ["IMPORTED", "Binder", "Bound", "said_by_file"]
-
-IMPORTED = "imported"
-"""The key of ``extra`` that says where a record came from and what else the file said."""
+__all__ = ["Binder", "Bound", "said_by_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +119,7 @@ class Binder:
             renamed += [said] if said else []
         overall, unplaced = self._overall(foreign)
         more: dict[str, Any] = {"format": self.format, "place": foreign.place}
+        more |= {} if foreign.blind is None else {BLIND: foreign.blind}
         more |= {"labels": renamed} if renamed else {}
         more |= {"overall": unplaced} if unplaced else {}
         more |= {"fields": dict(foreign.fields)} if foreign.fields else {}
@@ -159,7 +158,7 @@ class Binder:
             found.to,
             score=span.score,
             reason=span.reason,
-            basis=Basis.MODEL if span.model else Basis.IMPORTED,
+            basis=Basis.MODEL if span.model else span.basis or Basis.IMPORTED,
             t_start=int(series.timestamps[start]),
             t_end=int(series.timestamps[end]),
         )

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tsloop.annotations.formats.base import Format, OutFile, WriteContext
-from tsloop.annotations.formats.binding import IMPORTED
-from tsloop.annotations.formats.losses import Loss, check_writable, held_part, losses_of
-from tsloop.annotations.record import AnnotationRecord
+from tsloop.annotations.formats.losses import Loss, held_part, losses_of, why_unwritable
+from tsloop.annotations.record import IMPORTED, AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Interval
 from tsloop.labels import Label, LabelSet
@@ -21,33 +20,37 @@ __all__ = ["Export", "export_records", "with_original_labels"]
 class Export:
     """Files to write, one after the other, and what they lack.
 
-    ``left_out`` are series of which the format can say nothing at all.
+    ``left_out`` are the series of which the format can say nothing at all, and why.
     """
 
     files: Iterator[OutFile]
     losses: tuple[Loss, ...]
-    left_out: tuple[str, ...]
+    left_out: Mapping[str, str]
     n_records: int
 
 
 def export_records(
     target: Format, records: Sequence[AnnotationRecord], context: WriteContext
 ) -> Export:
-    """Prepare an export; records that the format cannot express at all are an `AnnotationError`.
+    """Prepare an export of all that the format can hold; the rest is among its losses.
 
     Each record must be in rows of the stored series (`tsloop.annotations.fitting.fit_record`).
     """
     for record in records:
         _check_fits(record, context)
-    check_writable(records, target.holds, target.name)
-    held = [(r.series_id, held_part(r, target.holds, context.label_set)) for r in records]
-    kept = [record for _, record in held if record is not None]
-    return Export(
-        target.write(kept, context),
-        tuple(losses_of(records, target.holds, context.label_set)),
-        tuple(series_id for series_id, record in held if record is None),
-        len(kept),
-    )
+    left_out = {r.series_id: why for r in records if (why := why_unwritable(r, target.holds))}
+    writable = [record for record in records if record.series_id not in left_out]
+    losses = losses_of(writable, target.holds, context.label_set)
+    if left_out:
+        losses.insert(0, Loss("records", len(left_out), next(iter(left_out)), substance=True))
+    kept: list[AnnotationRecord] = []
+    for record in writable:
+        held = held_part(record, target.holds, context.label_set)
+        if held is None:
+            left_out[record.series_id] = '"no anomaly" cannot be said'
+        else:
+            kept.append(held)
+    return Export(target.write(kept, context), tuple(losses), left_out, len(kept))
 
 
 def with_original_labels(

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tsloop.annotations.blind import BLIND
+from tsloop.annotations.formats._annotator import read_blind, said_blind
 from tsloop.annotations.formats.attributes import read_overall
 from tsloop.annotations.formats.base import (
     Failure,
@@ -30,7 +32,7 @@ from tsloop.annotations.formats.binding import said_by_file
 from tsloop.annotations.formats.naming import FileNames
 from tsloop.annotations.formats.source import Source
 from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns
-from tsloop.annotations.formats.values import as_row, as_score, as_text, plain
+from tsloop.annotations.formats.values import as_basis, as_row, as_score, as_text, origin_of, plain
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Status
@@ -39,7 +41,7 @@ from tsloop.series.types import Series
 __all__ = ["FORMAT", "GoldenSample"]
 
 _SUFFIX = ".label.json"
-_KNOWN = ("intervals", "annotators", "series_id", "label_set", "overall_attribute")
+_KNOWN = ("intervals", "annotators", "series_id", "label_set", "overall_attribute", BLIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class GoldenSample:
 
     name = "golden"
     title = "golden sample, exclusive ends"
-    holds = Holds(none=True, labels=True, scores=True, overall=True, author=True)
+    holds = Holds(none=True, labels=True, scores=True, origins=True, overall=True, author=True)
 
     def recognises(self, source: Source) -> bool:
         """An object with a list of intervals that each have ``interval`` and ``type``."""
@@ -95,7 +97,8 @@ def _record(source: Source) -> ForeignRecord:
         if not 0 <= start < stop:
             raise AnnotationError(f"Interval [{start}, {stop}] holds no row: its end is exclusive.")
         label = ForeignLabel("", as_text(item.get("type")))
-        spans.append(Span(label, start, stop - 1, score=as_score(item.get("confidence"))))
+        score, basis = as_score(item.get("confidence")), as_basis(item.get("basis"))
+        spans.append(Span(label, start, stop - 1, score=score, basis=basis))
     authors = data.get("annotators")
     return ForeignRecord(
         source.label,
@@ -105,6 +108,7 @@ def _record(source: Source) -> ForeignRecord:
         overall=read_overall(data.get("overall_attribute")),
         label_set=as_text(data.get("label_set")),
         author=", ".join(map(str, authors)) if isinstance(authors, list) else "",
+        blind=read_blind(data),
         repairs=tuple(sorted(repairs)),
         fields=plain({key: value for key, value in data.items() if key not in _KNOWN}),
     )
@@ -116,7 +120,7 @@ def _document(record: AnnotationRecord) -> bytes:
     for interval in record.intervals:
         item = {"interval": [interval.start, interval.end + 1], "type": interval.label}
         scored = {"confidence": interval.score} if interval.score is not None else {}
-        intervals.append({**item, **scored})
+        intervals.append({**item, **scored, **origin_of(interval)})
     data = {
         **kept,
         "data_type": kept.get("data_type", "unknown"),
@@ -126,6 +130,7 @@ def _document(record: AnnotationRecord) -> bytes:
         "overall_attribute": dict(record.overall),
         "series_id": record.series_id,
         "label_set": record.label_set,
+        **said_blind(record),
     }
     return json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
 

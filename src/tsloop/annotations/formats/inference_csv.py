@@ -32,7 +32,7 @@ from tsloop.annotations.formats.base import (
 )
 from tsloop.annotations.formats.naming import FileNames
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.stamps import digits_needed, from_ns, texts_from_ns
+from tsloop.annotations.formats.stamps import digits_needed, local_ns, texts_from_ns
 from tsloop.annotations.formats.values import as_row, as_text
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
@@ -73,12 +73,14 @@ class InferenceCsv:
     ) -> Iterator[OutFile]:
         """Table, segments and metrics for each record; all rows of the series, no thinning.
 
-        The names are ``METHOD_SAMPLER_SERIES_DAY``, as the tools that read them expect.
+        The names are ``METHOD_SAMPLER_SERIES_DAY``, as the tools that read them expect. Times, and
+        so the day, are those of clocks in the zone of the series.
         """
         names = FileNames()
         for record in records:
             series = context.store[record.series_id]
-            day = from_ns(int(series.timestamps[0]))[:10].replace("-", "")
+            first = local_ns(series.timestamps[:1], series.zone)
+            day = texts_from_ns(first)[0][:10].replace("-", "")
             stem = f"tsloop_none_{names(record.series_id, '')}_{day}"
             yield f"{stem}.csv", _table(record, context)
             segments, content = segments_file(stem, record)
@@ -141,7 +143,8 @@ def _table(record: AnnotationRecord, context: WriteContext) -> bytes:
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(["date", record.series_id, *_MASKS, "orig_pos"])
-    stamps = texts_from_ns(series.timestamps, digits_needed(series.timestamps), " ", "")
+    local = local_ns(series.timestamps, series.zone)
+    stamps = texts_from_ns(local, digits_needed(local), " ", "")
     for row, (stamp, value, flag) in enumerate(zip(stamps, series.values, mask, strict=True)):
         shown = "" if np.isnan(value) else repr(float(value))
         flags = [flag if name == _MASK else 0 for name in _MASKS]

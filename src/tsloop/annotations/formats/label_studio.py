@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tsloop.annotations.blind import BLIND
+from tsloop.annotations.formats._annotator import read_blind
 from tsloop.annotations.formats._label_studio_tasks import label_config, task_of
 from tsloop.annotations.formats.attributes import attribute_id
 from tsloop.annotations.formats.base import (
@@ -165,6 +167,7 @@ def _record(
         author=_author(item),
         time=record_time(item.get("created_at"), options.zone),
         draft=kind == "prediction",
+        blind=read_blind(data),
         repairs=tuple(sorted(repairs)),
         fields=_own_fields(data),
     )
@@ -208,7 +211,7 @@ def _place(start: Any, end: Any, zone: str, repairs: set[str]) -> Span:
 
 def _own_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     """What else people put into the data of a task: single values, not the series."""
-    known = ("series_id", "series_sha256", "n_rows", "label_set")
+    known = ("series_id", "series_sha256", "n_rows", "label_set", BLIND)
     single = {k: v for k, v in data.items() if isinstance(v, str | int | float) and k not in known}
     return dict(plain(single))
 

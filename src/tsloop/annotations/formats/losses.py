@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tsloop.annotations.blind import BLIND, Blindness, blindness
 from tsloop.annotations.formats.base import Bases, Holds, Join
-from tsloop.annotations.record import DRAFT, AnnotationRecord
-from tsloop.errors import AnnotationError
+from tsloop.annotations.record import DRAFT, IMPORTED, AnnotationRecord
 from tsloop.intervals import Basis, Interval, Status
 from tsloop.labels import LabelSet
 
-__all__ = ["GENERAL", "Loss", "check_writable", "held_part", "losses_of", "what_is_lost"]
+__all__ = ["GENERAL", "Loss", "held_part", "losses_of", "what_is_lost", "why_unwritable"]
 
 GENERAL = "anomaly"
 """The label of an interval whose kind nobody said."""
 
+_SHOWN = 5
 _SUBSTANCE = ("none", "intervals", "labels", "overall", "proposals")
 
 
@@ -49,7 +50,7 @@ def held_part(
     if record.result is Status.NONE and not holds.none:
         return None
     intervals = [_held_interval(interval, record, holds) for interval in record.intervals]
-    return AnnotationRecord(
+    held = AnnotationRecord(
         record.series_id,
         record.series_sha256,
         record.n_rows,
@@ -61,6 +62,7 @@ def held_part(
         time=record.time if holds.time else "",
         extra=record.extra,
     )
+    return _remembered(held, record)
 
 
 def losses_of(records: Iterable[AnnotationRecord], holds: Holds, label_set: LabelSet) -> list[Loss]:
@@ -89,14 +91,20 @@ def what_is_lost(holds: Holds) -> list[str]:
         Join.OVERLAPPING: "overlaps within a label (joined)",
         Join.TOUCHING: "overlaps and touching intervals within a label (joined)",
     }
-    fine = {0: "", 1: "", 1000: "times below 1 µs (refused)", 10**6: "times below 1 ms (refused)"}
+    fine = {
+        0: "",
+        1: "",
+        1000: "records with times below 1 µs (left out)",
+        10**6: "records with times below 1 ms (left out)",
+    }
     said = [
         "" if holds.none else '"no anomaly"',
         "" if holds.labels else "labels",
         join[holds.join],
-        "" if holds.mixed_overlaps else "overlaps of two labels (refused)",
+        "" if holds.mixed_overlaps else "records with overlaps of two labels (left out)",
         "" if holds.overall else "attributes",
         bases[holds.bases],
+        "" if holds.origins or holds.bases is Bases.MODEL else "what was drawn, accepted or edited",
         fine[holds.resolution_ns],
         "" if holds.scores else "scores",
         "" if holds.reasons else "reasons",
@@ -106,24 +114,29 @@ def what_is_lost(holds: Holds) -> list[str]:
     return [part for part in said if part]
 
 
-def check_writable(records: Sequence[AnnotationRecord], holds: Holds, name: str) -> None:
-    """Raise `AnnotationError` that lists the records which a format cannot express at all."""
-    faults: list[str] = []
-    for record in records:
-        if not holds.mixed_overlaps and (clash := _mixed_overlap(record)):
-            one, other = clash
-            faults.append(
-                f"{record.series_id}: [{one.start}, {one.end}] {one.label} overlaps "
-                f"[{other.start}, {other.end}] {other.label}"
-            )
-        if holds.resolution_ns > 1 and (stamp := _too_fine(record, holds.resolution_ns)):
-            faults.append(f"{record.series_id}: the time {stamp} ns is finer than it can write")
-    if faults:
-        more = f" … and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise AnnotationError(
-            f"{name} cannot express {len(faults)} of the records: {'; '.join(faults[:5])}{more}.",
-            hint="Choose another format, or mend the labels.",
+def why_unwritable(record: AnnotationRecord, holds: Holds) -> str:
+    """Why a format cannot express a record at all; empty where it can, perhaps with losses."""
+    clashes = [] if holds.mixed_overlaps else list(_mixed_overlaps(record))
+    if clashes:
+        shown = "; ".join(
+            f"[{one.start}, {one.end}] {one.label} overlaps [{other.start}, {other.end}] "
+            f"{other.label}"
+            for one, other in clashes[:_SHOWN]
         )
+        more = f"; … and {len(clashes) - _SHOWN} more" if len(clashes) > _SHOWN else ""
+        return shown + more
+    if holds.resolution_ns > 1 and (stamp := _too_fine(record, holds.resolution_ns)):
+        return f"the time {stamp} ns is finer than it can write"
+    return ""
+
+
+def _remembered(held: AnnotationRecord, record: AnnotationRecord) -> AnnotationRecord:
+    """The held part, marked as not blind where its intervals no longer show it."""
+    if blindness(record) is not Blindness.NO or blindness(held) is Blindness.NO:
+        return held
+    imported = held.extra.get(IMPORTED)
+    known = dict(imported) if isinstance(imported, Mapping) else {}
+    return held.replace(extra={**held.extra, IMPORTED: {**known, BLIND: False}})
 
 
 def _held_interval(interval: Interval, record: AnnotationRecord, holds: Holds) -> Interval:
@@ -140,6 +153,7 @@ def _held_interval(interval: Interval, record: AnnotationRecord, holds: Holds) -
 
 
 def _held_basis(interval: Interval, record: AnnotationRecord, holds: Holds) -> Basis:
+    proposal = interval.basis is Basis.MODEL
     model = {
         Bases.IMPORTED: False,
         Bases.MODEL: True,
@@ -147,7 +161,9 @@ def _held_basis(interval: Interval, record: AnnotationRecord, holds: Holds) -> B
         Bases.BY_RECORD: DRAFT in record.extra
         or all(item.basis is Basis.MODEL for item in record.intervals),
     }[holds.bases]
-    return Basis.MODEL if model else Basis.IMPORTED
+    if model:
+        return Basis.MODEL
+    return (interval.basis or Basis.IMPORTED) if holds.origins and not proposal else Basis.IMPORTED
 
 
 def _known_overall(record: AnnotationRecord, label_set: LabelSet) -> dict[str, Any]:
@@ -206,16 +222,13 @@ def _lost(record: AnnotationRecord, holds: Holds, label_set: LabelSet) -> Counte
     return lost
 
 
-def _mixed_overlap(record: AnnotationRecord) -> tuple[Interval, Interval] | None:
-    """Two intervals of different labels that share a row."""
+def _mixed_overlaps(record: AnnotationRecord) -> Iterator[tuple[Interval, Interval]]:
+    """Pairs of intervals of different labels that share a row."""
     reach: list[Interval] = []
     for interval in record.intervals:  # sorted by start
         reach = [other for other in reach if other.end >= interval.start]
-        for other in reach:
-            if other.label != interval.label:
-                return other, interval
+        yield from ((other, interval) for other in reach if other.label != interval.label)
         reach.append(interval)
-    return None
 
 
 def _too_fine(record: AnnotationRecord, resolution_ns: int) -> int:

@@ -2,11 +2,13 @@
 
 A window is a zone of tolerance around a label and not the extent of an anomaly: what is read says
 so, and is fit for counting events. ``[]`` means "no anomaly". Stamps are naive; they are written in
-UTC and need a zone when they are read.
+UTC, which a file beside them states (the scorer's own file has no place for it); others need a zone
+when they are read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,11 +27,16 @@ from tsloop.annotations.formats.base import (
 )
 from tsloop.annotations.formats.source import Source
 from tsloop.annotations.formats.stamps import from_ns, to_ns
+from tsloop.annotations.formats.values import as_text
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Status
 
-__all__ = ["FORMAT", "NabWindows"]
+__all__ = ["FORMAT", "ZONE_SCHEMA", "NabWindows"]
+
+_WINDOWS = "combined_windows.json"
+_ZONE = "combined_windows.zone.json"
+ZONE_SCHEMA = "tsloop.nab-zone/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +58,17 @@ class NabWindows:
         ) and all("." in key or not windows for key, windows in data.items())
 
     def read(self, source: Source, options: ReadOptions) -> Reading:
-        """One record per data file."""
+        """One record per data file.
+
+        Our own exports say in a file beside them that their times are in UTC.
+        """
+        zone = options.zone or _zone_beside(source)
         records: list[ForeignRecord] = []
         failures: list[Failure] = []
         for name, windows in source.json.items():
             place = f"{source.label}, {name}"
             try:
-                spans = tuple(_span(window, options.zone) for window in windows)
+                spans = tuple(_span(window, zone) for window in windows)
             except AnnotationError as error:
                 failures.append(Failure(place, str(error)))
                 continue
@@ -77,7 +88,7 @@ class NabWindows:
     def write(
         self, records: Sequence[AnnotationRecord], context: WriteContext
     ) -> Iterator[OutFile]:
-        """``combined_windows.json``."""
+        """``combined_windows.json``, and the zone of its times in a file beside it."""
         windows: dict[str, Any] = {}
         for record in records:
             stamps = context.store[record.series_id].timestamps
@@ -89,10 +100,27 @@ class NabWindows:
                 for interval in record.intervals
             ]
         text = json.dumps(windows, ensure_ascii=False, indent=4, sort_keys=True)
-        yield "combined_windows.json", text.encode() + b"\n"
+        content = text.encode() + b"\n"
+        yield _WINDOWS, content
+        about = {
+            "schema": ZONE_SCHEMA,
+            "zone": "UTC",
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        yield _ZONE, json.dumps(about, indent=1).encode() + b"\n"
 
 
 FORMAT = NabWindows()
+
+
+def _zone_beside(source: Source) -> str:
+    """The zone that the file beside an export of ours states, where it speaks of these bytes."""
+    beside = source.neighbour(_ZONE)
+    said = beside.json if beside is not None else None
+    if not isinstance(said, dict) or said.get("schema") != ZONE_SCHEMA:
+        return ""
+    same = said.get("sha256") == hashlib.sha256(source.data).hexdigest()
+    return as_text(said.get("zone")) if same else ""
 
 
 def _path(series_id: str) -> str:

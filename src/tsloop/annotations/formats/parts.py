@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tsloop.annotations.formats.binding import IMPORTED, Bound
+from tsloop.annotations.formats.binding import Bound
+from tsloop.annotations.record import IMPORTED
 from tsloop.intervals import Interval, Status, to_mask
 
 __all__ = ["join_parts"]

@@ -19,7 +19,7 @@ from tsloop.annotations.formats.base import (
     WriteContext,
 )
 from tsloop.annotations.formats.source import Source
-from tsloop.annotations.formats.values import text_of
+from tsloop.annotations.formats.values import origin_of, text_of
 from tsloop.annotations.record import DRAFT, AnnotationRecord
 from tsloop.intervals import Basis, Interval
 
@@ -32,7 +32,9 @@ class PlatformRows:
 
     name = "platform_rows"
     title = "rows of the labelling platform"
-    holds = Holds(none=True, labels=True, reasons=True, bases=Bases.BY_RECORD, overall=True)
+    holds = Holds(
+        none=True, labels=True, reasons=True, bases=Bases.BY_RECORD, origins=True, overall=True
+    )
 
     def recognises(self, source: Source) -> bool:
         """Annotations with segments and a string as label; or none."""
@@ -66,7 +68,7 @@ def _row(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
         {
             "label": text_of(context.label_set[label], context.label_set, context.language),
             "color": context.label_set[label].color,
-            "segments": [{"start": i.start, "end": i.end} for i in intervals],
+            "segments": [{"start": i.start, "end": i.end, **origin_of(i)} for i in intervals],
             "question": None,
             "analysis": reason,
         }

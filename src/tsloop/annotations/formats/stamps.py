@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from tsloop.errors import AnnotationError
 
-__all__ = ["digits_needed", "from_ns", "record_time", "texts_from_ns", "to_ns"]
+__all__ = ["digits_needed", "from_ns", "local_ns", "record_time", "texts_from_ns", "to_ns"]
 
 _STAMP = re.compile(
     r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"
@@ -55,6 +56,15 @@ def texts_from_ns(
     whole = stamps // 10 ** (9 - digits)
     texts = np.datetime_as_string(whole.astype(f"datetime64[{unit}]")).tolist()
     return [text.replace("T", separator) + suffix for text in texts]
+
+
+def local_ns(stamps: npt.NDArray[np.int64], zone: str) -> npt.NDArray[np.int64]:
+    """What clocks in ``zone`` showed at UTC nanoseconds, counted like those.
+
+    An hour that a clock change repeats comes twice.
+    """
+    shown = pd.DatetimeIndex(stamps, tz="UTC").tz_convert(zone).tz_localize(None)
+    return shown.to_numpy("datetime64[ns]").astype(np.int64)
 
 
 def digits_needed(stamps: npt.ArrayLike) -> int:

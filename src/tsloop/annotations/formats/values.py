@@ -8,9 +8,20 @@ from typing import Any
 
 from tsloop.annotations.formats.base import ForeignLabel
 from tsloop.errors import AnnotationError
+from tsloop.intervals import Basis, Interval
 from tsloop.labels import Label, LabelSet
 
-__all__ = ["as_label", "as_row", "as_score", "as_text", "label_by_text", "plain", "text_of"]
+__all__ = [
+    "as_basis",
+    "as_label",
+    "as_row",
+    "as_score",
+    "as_text",
+    "label_by_text",
+    "origin_of",
+    "plain",
+    "text_of",
+]
 
 
 def as_row(value: Any, repairs: set[str]) -> int:
@@ -38,6 +49,22 @@ def as_score(value: Any) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
     return None
+
+
+def as_basis(value: Any) -> Basis | None:
+    """Where a judged interval comes from, as our own files say it; ``None`` for all others.
+
+    That one is still a model's proposal is for each format to say in its own way.
+    """
+    known = isinstance(value, str) and value in set(Basis) and value != Basis.MODEL
+    return Basis(value) if known else None
+
+
+def origin_of(interval: Interval) -> dict[str, str]:
+    """The key that `as_basis` reads again; tools ignore it."""
+    if interval.basis in (None, Basis.MODEL, Basis.IMPORTED):
+        return {}
+    return {"basis": str(interval.basis)}
 
 
 def as_label(value: Any) -> ForeignLabel:
