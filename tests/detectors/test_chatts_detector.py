@@ -159,6 +159,19 @@ def test_fold_models_are_handed_on_and_never_learn_from_their_own_groups(
             assert tensor.equal(again.chain.adapters[fold].tensors[name])
 
 
+def test_one_known_group_keeps_the_chain_and_a_series_of_another_group_starts_it_anew(
+    fitted: ChattsDetector,
+) -> None:
+    again, moved = ChattsDetector(CONFIG), ChattsDetector(CONFIG)
+    again.fit(examples(1), fitted, seed=2)
+    assert again.chain.fold_of == fitted.chain.fold_of
+    own = fitted.chain.fold_of[examples(1)[0].series.group]
+    for fold, adapter in again.chain.adapters.items():
+        assert (adapter is fitted.chain.adapters[fold]) is (fold == own)
+    moved.fit(examples(2, group="elsewhere") + examples(4)[2:], fitted, seed=2)
+    assert set(moved.chain.fold_of) == {"elsewhere", *(e.series.group for e in examples(4)[2:])}
+
+
 def ruinous() -> ChattsConfig:
     """Training that breaks the network, and no neighbours to hide it."""
     broken = dataclasses.replace(CONFIG.finetune, learning_rate=30.0, encoder_learning_rate=30.0)

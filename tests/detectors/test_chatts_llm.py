@@ -159,14 +159,20 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_scores(
     with pytest.raises(KeyboardInterrupt):
         killed.fit(labelled_examples(), seed=1, progress=kill)
     assert steps == [1.0, 2.0, 3.0]
-    assert {p.name for p in killed.checkpoint_dir.iterdir()} == {"fold-0", "fold-1", "served"}
+    found = {p.name for p in killed.checkpoint_dir.glob("*/*")}
+    assert found == {"fold-0", "fold-1", "served"}
     left: list[float] = []
     again.fit(labelled_examples(), seed=1, progress=lambda f: left.append(f["step"]))
-    assert left == [4.0]
+    assert left == [3.0, 4.0]  # where it goes on is said again
     whole.fit(labelled_examples(), seed=1)
     assert again.decision == whole.decision
     series = labelled_examples(seed=3)[0].series
     assert np.array_equal(again.score(series), whole.score(series))
+    other = ChattsLlmDetector(dataclasses.replace(config, bidirectional=True))
+    other.checkpoint_dir = tmp_path / "checkpoints"
+    anew: list[float] = []
+    other.fit(labelled_examples(), seed=1, progress=lambda f: anew.append(f["step"]))
+    assert anew == [1.0, 2.0, 3.0, 4.0]
 
 
 @pytest.mark.parametrize("method", ["lora", "head", "full"])

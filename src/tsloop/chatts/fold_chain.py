@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tsloop.chatts.adapter import Adapter, load_adapter, save_adapter
 from tsloop.chatts.bases import Base
@@ -26,19 +27,29 @@ FOLDS = "folds.json"
 class FoldChain:
     """The fold of every group that any fit has seen, and each fold's adapter.
 
-    A fold without an adapter starts from the base.
+    ``group_of`` is the group of every series. A fold without an adapter starts from the base.
     """
 
     fold_of: Mapping[str, int] = field(default_factory=dict)
+    group_of: Mapping[str, str] = field(default_factory=dict)
     adapters: Mapping[int, Adapter] = field(default_factory=dict)
+
+    def knows_otherwise(self, group_of: Mapping[str, str]) -> bool:
+        """Whether a series has changed its group: then a fold model may have learned from it."""
+        return any(self.group_of.get(name, group) != group for name, group in group_of.items())
 
 
 def save_chain(directory: Path, chain: FoldChain, base: Base) -> None:
     """Write ``folds.json`` and one adapter directory per fold into an existing directory."""
-    write_json(directory / FOLDS, {"fold_of": dict(sorted(chain.fold_of.items()))})
+    write_json(directory / FOLDS, _sorted(chain))
     for fold, adapter in sorted(chain.adapters.items()):
         (directory / str(fold)).mkdir()
         save_adapter(directory / str(fold), adapter, base)
+
+
+def _sorted(chain: FoldChain) -> dict[str, Any]:
+    found = {"fold_of": chain.fold_of, "group_of": chain.group_of}
+    return {key: dict(sorted(value.items())) for key, value in found.items()}
 
 
 def load_chain(directory: Path, base: Base) -> FoldChain:
@@ -48,7 +59,8 @@ def load_chain(directory: Path, base: Base) -> FoldChain:
     """
     if not directory.is_dir():
         return FoldChain()
-    fold_of = read_json(directory / FOLDS)["fold_of"]
+    data = read_json(directory / FOLDS)
+    fold_of, group_of = data["fold_of"], data["group_of"]
     if not all(isinstance(fold, int) and fold >= 0 for fold in fold_of.values()):
         raise ModelFileError(f"{directory / FOLDS} names folds that are no numbers.")
     adapters = {
@@ -56,4 +68,4 @@ def load_chain(directory: Path, base: Base) -> FoldChain:
         for part in sorted(directory.iterdir())
         if part.is_dir() and part.name.isdigit()
     }
-    return FoldChain(fold_of, adapters)
+    return FoldChain(fold_of, group_of, adapters)

@@ -240,8 +240,9 @@ class ChattsDetector(LocatingDetector):
         Fold models go on from the parent's fold models, as the served model does from the parent
         itself (`tsloop.chatts.fold_chain`).
         """
-        whole = len({example.series.group for example in examples}) > 1
-        adapters = dict(self.chain.adapters) if whole else {}
+        group_of = {example.series.id: example.series.group for example in examples}
+        chain = FoldChain() if self.chain.knows_otherwise(group_of) else self.chain
+        adapters = dict(chain.adapters)
 
         def fit_fold(fold: int, inside: Sequence[Example]) -> Callable[[Series], Floats]:
             if any(e.intervals for e in inside):
@@ -250,12 +251,12 @@ class ChattsDetector(LocatingDetector):
             model = merged_model(self.base, adapters.get(fold))
             return lambda series: self._logits(model, series)[0]
 
-        known = self.chain.fold_of
         folds = self.config.finetune.folds
-        held_out, fold_of = out_of_fold(examples, folds, seed, fit_fold, known)
-        if not whole:  # each fold model has seen half of the only group
+        held_out, fold_of = out_of_fold(examples, folds, seed, fit_fold, chain.fold_of)
+        if not fold_of:  # each fold model has seen half of the only group
             return held_out, FoldChain()
-        return held_out, FoldChain({**known, **fold_of}, adapters)
+        known = {**chain.fold_of, **fold_of}, {**chain.group_of, **group_of}
+        return held_out, FoldChain(*known, adapters)
 
     def _logits(self, model: ChattsModel, series: Series) -> tuple[Floats, Floats]:
         with deterministic(1):

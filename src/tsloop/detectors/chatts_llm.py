@@ -12,6 +12,8 @@ asked in words, and says so in the reason of its detections. What cannot be answ
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -187,8 +189,19 @@ class ChattsLlmDetector(LocatingDetector):
             answer=self.config.taught,
             prompt_of=self._prompt,
             progress=progress,
-            checkpoint_dir=self.checkpoint_dir / part if self.checkpoint_dir else None,
+            checkpoint_dir=self._checkpoints(part),
         )
+
+    def _checkpoints(self, part: str) -> Path | None:
+        """Where one training leaves what it goes on from: under the hash of all that it stands on.
+
+        Nowhere for ``full``: its weights and their moments are several times the whole model.
+        """
+        if self.checkpoint_dir is None or self.config.finetune.method == "full":
+            return None
+        standing = [dataclasses.asdict(self.config), self.base.identity.sha256, self.base.device]
+        digest = hashlib.sha256(json.dumps(standing, sort_keys=True).encode()).hexdigest()
+        return self.checkpoint_dir / digest[:16] / part
 
     def _out_of_fold(self, examples: Sequence[Example], seed: int) -> list[tuple[Example, Floats]]:
         """Fold models start from the base, not from the parent, which has seen older examples."""

@@ -31,17 +31,19 @@ def out_of_fold(
 ) -> tuple[list[tuple[Example, Floats]], dict[str, int]]:
     """Each example with its values, fold by fold, and the fold of each group.
 
-    Examples without values are left out. Groups in ``known`` keep their fold. With one group only,
-    each series is cut in two and the halves are held out in turn; then no group has a fold.
+    Examples without values are left out. Groups in ``known`` keep their fold, and every known fold
+    learns. With one group only, and none known, each series is cut in two and the halves are held
+    out in turn; then no group has a fold.
     """
     groups = [example.series.group for example in examples]
-    whole = len(set(groups)) > 1
+    known = known or {}
+    whole = len(set(groups)) > 1 or bool(known)
     if not whole:
         examples, groups = halves(examples)
     events = [len(example.intervals) for example in examples]
-    dealt = deal_folds(groups, events, folds, seed, known if whole else None)
+    dealt = deal_folds(groups, events, folds, seed, known)
     found: list[tuple[Example, Floats]] = []
-    for fold in range(max(dealt) + 1):
+    for fold in range(max(*dealt, *known.values()) + 1):
         scorer = fit_fold(fold, [e for e, f in zip(examples, dealt, strict=True) if f != fold])
         for example in (e for e, f in zip(examples, dealt, strict=True) if f == fold):
             values = scorer(example.series)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 
 __all__ = ["MOST_BYTES", "keep_in", "kept"]
 
@@ -63,8 +64,8 @@ def _key(values: npt.NDArray[np.floating[Any]], settings: tuple[Any, ...]) -> st
 
 @lru_cache(maxsize=1)
 def _code() -> str:
-    """Changes with numpy and with any module of this room."""
-    digest = hashlib.sha256(np.__version__.encode())
+    """Changes with numpy, scipy and any module of this room."""
+    digest = hashlib.sha256(f"{np.__version__} {scipy.__version__}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

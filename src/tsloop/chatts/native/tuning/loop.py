@@ -83,7 +83,8 @@ def tune(
     each batch each. ``start`` holds the parent's tuned tensors (`save_tuned`), of the same method;
     compare its base with `check_base` before. With ``checkpoint_dir`` a checkpoint is written at
     every look at the validation examples (each ``eval_every`` steps), and a second call with the
-    same arguments goes on from it to the same tensors, on a CPU bit by bit. ``progress`` gets
+    same arguments goes on from it to the same tensors, on a CPU bit by bit, and first reports the
+    last step again. The model must be the same, too: nothing here compares it. ``progress`` gets
     ``step``, ``loss``, ``learning_rate`` and, when measured, ``valid_loss``.
 
     Zero steps, no example, a loss that is not finite and a training that changed nothing are a
@@ -162,12 +163,14 @@ class _Run:
         else:
             now, best, resumed_from = state.progress, state.best, state.progress.step
             self._restore(state)
+            report(now.figures)
         with self.trainable.training():
             while now.step < self.config.steps and now.waited < self.config.patience:
                 figures = self._advance(now)
                 if now.step % self.config.eval_every == 0 or now.step == self.config.steps:
                     best = self._look(now, best, figures)
                     if checkpoints:
+                        now.figures = figures
                         self._save(checkpoints, now, best)
                 report(figures)
         return self._result(now, best, resumed_from)
@@ -231,7 +234,10 @@ class _Run:
             }
             random = {"cpu": torch.get_rng_state()}
             weights = self.trainable.tensors()
-            checkpoints.save(State(now, weights, optimizer, best, random))
+            try:
+                checkpoints.save(State(now, weights, optimizer, best, random))
+            except OSError as error:  # a training that can end must not fail for its safety net
+                logging.getLogger(__name__).warning("No checkpoint was written: %s", error)
         self.processes.wait()
 
     def _restore(self, state: State) -> None:

@@ -40,6 +40,8 @@ class Progress:
     """Where it was; 0: nothing was better than the start."""
     waited: int = 0
     """Looks at the validation examples since then."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What was reported of the last step, or would have been but for a kill."""
 
 
 @dataclass(frozen=True, eq=False)
