@@ -188,7 +188,7 @@ def main() -> None:
             def paint() -> None:
                 browser.get(f"/api/items/{first['id']}")
                 browser.get(f"/api/series/{key}/window?px=1000")
-                browser.get(f"/api/series/{key}/overview?px=1000&model=base/chatts&item={ids[0]}")
+                browser.get(f"/api/series/{key}/overview?px=1000&model=base/chatts")
 
             figures = {
                 "items": queue["total"],

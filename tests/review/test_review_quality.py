@@ -108,8 +108,14 @@ def test_a_second_reading_is_blind_and_by_somebody_else(
     shown = wang.get(f"/api/items/{second['id']}").json()
     assert (shown["proposals"], shown["models"], shown["previous"]) == ([], [], None)
     scores = f"/api/series/{row['series']['key']}/scores?model=it002/knn"
-    assert wang.get(f"{scores}&item={second['id']}").status_code == 403
-    assert wang.get(scores).status_code == 403
+    open_one = next(i for i in queue(wang) if i["kind"] == "queue" and i["id"] != row["id"])
+    for named in ("", f"&item={second['id']}", f"&item={row['id']}", f"&item={open_one['id']}"):
+        assert wang.get(scores + named).status_code == 403
+    strip = f"/api/series/{row['series']['key']}/overview?model=it002/knn"
+    assert wang.get(strip).json()["heat"] is None
+    # Whoever labelled the series first gives no second answer, so nothing has to be hidden.
+    assert li.get(scores).status_code == 200
+    assert li.get(strip).json()["heat"] is not None
     label = item["proposals"][0]["label"]
     drawn = [{"id": "w", "start": 100, "end": 120, "label": label}]
     assert (
@@ -123,6 +129,25 @@ def test_a_second_reading_is_blind_and_by_somebody_else(
     assert (record.series_id, record.author) == (name, "王")
     assert record.queue is not None
     assert record.queue["proposal"] is None
+
+
+def test_an_open_blind_item_hides_the_scores_on_every_other_item_of_the_series(
+    settings: Any, service: ReviewService, make_client: Any
+) -> None:
+    """Naming an open item with proposals must not bring the scores back."""
+    settings("review.double_share=1.0")
+    li, wang = make_client("li"), make_client("王")
+    row = next(r for r in queue(li) if r["kind"] == "queue" and r["model"])
+    second = next(r for r in queue(li) if r["second"] and r["series"] == row["series"])
+    scores = f"/api/series/{row['series']['key']}/scores?model=it002/knn"
+    for client in (li, wang):
+        assert client.get(f"{scores}&item={row['id']}").status_code == 403
+        shown = client.get(f"/api/items/{row['id']}").json()
+        assert shown["proposals"]
+        assert not any(model["scores"] for model in shown["models"])
+    save(wang, second, {"state": "done", "result": "none", "intervals": []})
+    assert li.get(scores).status_code == 200
+    assert li.get(f"/api/items/{row['id']}").json()["models"][0]["scores"]
 
 
 def test_gold_is_labelled_blind_and_goes_to_gold(

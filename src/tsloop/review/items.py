@@ -16,7 +16,8 @@ from tsloop.review.people import User
 
 __all__ = [
     "ASKED_KINDS", "Filters", "check_may_see", "content_at", "content_of", "count_states",
-    "find_items", "get_row", "history", "next_item", "public_proposals", "queue_item", "to_review",
+    "find_items", "get_row", "has_open_blind_item", "history", "next_item", "public_proposals",
+    "queue_item", "to_review",
 ]  # fmt: skip
 
 ASKED_KINDS = ("queue", "gold", "correction")
@@ -66,6 +67,19 @@ def check_may_see(connection: sa.Connection, row: Any, user: User) -> None:
             f"{user.name} labelled {row.series_id!r} already; this is another person's reading.",
             hint="Take the next item.",
         )
+
+
+def has_open_blind_item(connection: sa.Connection, series_key: str, user: User) -> bool:
+    """Whether a series waits for a blind answer that this user may give."""
+    query = sa.select(_I.id).where(
+        _I.series_key == series_key,
+        _I.active,
+        _I.blind,
+        _I.state.in_(("pending", "in_review", "needs_fix")),
+        sa.or_(_I.assignee.is_(None), _I.assignee == user.name),
+        _not_mine(user),
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def find_items(

@@ -6,13 +6,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-
 from tsloop.annotations.journal import latest, read_journal
 from tsloop.errors import ReviewConflictError, ReviewInvalidError, TsloopError
 from tsloop.project import Project
 from tsloop.review import items as listing
-from tsloop.review import operations, tables
+from tsloop.review import operations
 from tsloop.review.database import Database, default_database
 from tsloop.review.decisions import Decisions
 from tsloop.review.finish import finish_iteration
@@ -97,14 +95,15 @@ class ReviewService:
             )
             if entry.sha256 == row.series_sha256
             else [],
-            "models": [] if row.blind else self._models(row),
+            "models": [] if row.blind else self._models(row, user),
             "previous": None if row.blind else self._previous(row),
             "suspects": [_suspect(s) for s in question.get("suspects") or ()],
             "content": listing.content_of(content),
             "approval_detail": row.approval,
         }
 
-    def _models(self, row: Any) -> list[dict[str, Any]]:
+    def _models(self, row: Any, user: User) -> list[dict[str, Any]]:
+        hidden = self.hides_scores(row.series_key, user)
         parent = self.material.parent(row.iteration)
         found = []
         for variant in self.material.variants(parent):
@@ -119,7 +118,7 @@ class ReviewService:
                         "status": str(detection.status),
                         "reason": detection.reason,
                         "threshold": self.material.threshold(model),
-                        "scores": str(detection.status) != "failed",
+                        "scores": str(detection.status) != "failed" and not hidden,
                         "sha256": self.material.model_sha256(model),
                     }
                 )
@@ -242,21 +241,10 @@ class ReviewService:
                 self.database, self.material, iteration, user, allow_open=allow_open
             )
 
-    def hides_scores(self, series_key: str, item_id: int | None) -> bool:
-        """Whether a blind item is open for the series, so that its scores must not be seen."""
-        columns = tables.items.c
-        query = sa.select(columns.id, columns.blind).where(
-            columns.series_key == series_key,
-            columns.active,
-            columns.state.in_(("pending", "in_review", "needs_fix")),
-        )
+    def hides_scores(self, series_key: str, user: User) -> bool:
+        """Whether this user may still label the series blind: its scores are shown nowhere then."""
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        blind = {row.id for row in rows if row.blind}
-        if item_id is not None and item_id not in blind:
-            asked = {row.id for row in rows}
-            return bool(blind) and item_id not in asked
-        return bool(blind)
+            return listing.has_open_blind_item(connection, series_key, user)
 
     def labelled_ids(self, iteration: str) -> set[str]:
         """Series that are labelled already; none where a journal cannot be read."""

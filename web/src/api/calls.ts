@@ -76,13 +76,13 @@ export async function getRows(key: string, start: number, end: number): Promise<
   const wanted = query({ start, end, px: Math.max(64, end - start + 1) })
   return decodeWindow(await bytes(`/api/series/${at(key)}/window${wanted}`))
 }
-export const getOverview = (key: string, px: number, model: string | null, item: number) =>
-  request<api.Overview>('GET', `/api/series/${at(key)}/overview${query({ px, model, item })}`)
+export const getOverview = (key: string, px: number, model: string | null) =>
+  request<api.Overview>('GET', `/api/series/${at(key)}/overview${query({ px, model })}`)
 export const getScores = (
-  key: string, models: readonly string[], start: number, end: number, px: number, item: number,
+  key: string, models: readonly string[], start: number, end: number, px: number,
   signal?: AbortSignal,
 ) => request<api.ScoreCurves>('GET',
-  `/api/series/${at(key)}/scores${query({ model: models, start, end, px, item })}`,
+  `/api/series/${at(key)}/scores${query({ model: models, start, end, px })}`,
   signal ? { signal } : {})
 export const getDays = (key: string, start: number, end: number, n: number, signal?: AbortSignal) =>
   request<api.Days>('GET', `/api/series/${at(key)}/days${query({ start, end, n, px: 600 })}`,
