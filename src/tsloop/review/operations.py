@@ -15,15 +15,25 @@ from tsloop.review.database import Database
 from tsloop.review.decisions import Restored
 from tsloop.review.items import content_at
 
-__all__ = ["OPERATIONS", "Change", "parse_operation", "pick_controls", "undo_operations"]
+__all__ = [
+    "OPERATIONS",
+    "Change",
+    "Operation",
+    "parse_operation",
+    "pick_controls",
+    "undo_operations",
+]
 
 Change = Callable[[Any, Content], Any]
 """From the row of an item and its content to the new content; ``None`` where nothing changes."""
 
+Operation = tuple[int, int, Change]
+"""An item, the revision that it must be at, and the change."""
+
 OPERATIONS = ("accept", "reject", "add", "none", "put")
 
 
-def parse_operation(raw: Mapping[str, Any]) -> tuple[int, int, Change]:
+def parse_operation(raw: Mapping[str, Any]) -> Operation:
     """Item, the revision that it must be at, and the change."""
     kind = raw.get("op")
     if kind not in OPERATIONS:
@@ -131,7 +141,7 @@ def _begun(content: Content) -> Content:
     return {**content, "state": "in_review" if content["state"] == "pending" else content["state"]}
 
 
-def undo_operations(database: Database, batch_id: int) -> list[tuple[int, int, Change]]:
+def undo_operations(database: Database, batch_id: int) -> list[Operation]:
     """What takes a batch back: each item gets the content from before it, as a new revision."""
     revisions = tables.revisions.c
     with database.read() as connection:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from tsloop.review import items as listing
+from tsloop.review import items, listing
 from tsloop.review.content import STATES
 from tsloop.review.decisions import Effort
 from tsloop.review.service import ReviewService
@@ -155,8 +155,8 @@ def get_item(
 def get_revisions(item_id: ItemId, service: Service, user: CurrentUser) -> dict[str, Any]:
     """Everything that was ever said of an item, newest first."""
     with service.database.read() as connection:
-        listing.check_may_see(connection, listing.get_row(connection, item_id), user)
-    return {"revisions": listing.history(service.database, item_id)}
+        items.check_may_see(connection, items.get_row(connection, item_id), user)
+    return {"revisions": items.history(service.database, item_id)}
 
 
 @router.put("/items/{item_id}/decision")
@@ -257,7 +257,7 @@ def post_batch(
 ) -> dict[str, Any]:
     """Change many items in one transaction, which is one step to undo."""
     _need_key(idempotency_key)
-    reply, replayed = service.batch(
+    reply, replayed = service.batches.apply(
         user,
         body.operations,
         seconds=body.seconds,
@@ -276,5 +276,5 @@ def undo_batch(
     idempotency_key: IdempotencyKey = "",
 ) -> dict[str, Any]:
     """Take a batch back, where nobody changed its items since."""
-    reply, replayed = service.undo(user, batch_id, idempotency_key)
+    reply, replayed = service.batches.undo(user, batch_id, idempotency_key)
     return _replayed(reply, replayed, response)
