@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from tsloop.annotations.journal import read_journal
 from tsloop.config.params import configure
 from tsloop.project import Project
+from tsloop.review import listing
 from tsloop.review.planting import plant
 from tsloop.review.service import ReviewService
 
@@ -189,6 +190,53 @@ def test_a_share_of_a_batch_is_shown_again_blind(
         save(client, row, {"state": "done", "result": "none", "intervals": []})
     agreement = client.get("/api/quality?iteration=it003").json()["agreement"]
     assert agreement["mean_iou"] == 0.0
+
+
+def test_a_batch_over_the_queue_takes_every_open_series_and_is_one_step_back(
+    settings: Any, service: ReviewService, make_client: Any
+) -> None:
+    """However few rows a page or a batch of named items may have."""
+    settings("review.max_page=1", "review.max_batch=1", "review.audit_share=0")
+    li, wang = make_client("li"), make_client("王")
+    everything = service.batches.count_queue(service.owner(), "it003", 0.0)
+    with service.database.read() as connection:
+        rows = listing.open_rows(connection, "it003", service.owner())
+    asked = [r for r in rows if any(p["model"] == r.model for p in r.proposals)]
+    assert everything["accept"]["series"] >= len(asked) > 1
+    held, given = asked[0], asked[1]
+    assert wang.post(f"/api/items/{held.id}/lock").status_code == 200
+    boss = make_client()
+    assert boss.post(f"/api/items/{given.id}/assign", json={"user": "王"}).status_code == 200
+    count = li.get("/api/queue/batch?score=0.5").json()
+    assert count["accept"]["series"] == everything["accept"]["series"] - 2
+    body = {"op": "accept", "score": 0.5, "state": "done"}
+    answers = [
+        li.post("/api/queue/batch", json=body, headers={"Idempotency-Key": "q"}) for _ in range(2)
+    ]
+    first, again = (answer.json() for answer in answers)
+    assert first["saved"] == count["accept"]["series"] == again["saved"]
+    assert again["batch"] == first["batch"]
+    assert li.get("/api/queue/batch?score=0.5").json()["accept"]["series"] == 0
+    for row in (held, given):
+        assert wang.get(f"/api/items/{row.id}").json()["state"] == "pending"
+    undone = li.post(
+        f"/api/batches/{first['batch']}/undo", json={}, headers={"Idempotency-Key": "u"}
+    )
+    assert undone.json()["saved"] == first["saved"]
+    assert li.get("/api/queue/batch?score=0.5").json() == count
+
+
+def test_a_batch_over_the_queue_rejects_what_lies_below_and_nothing_on_the_line(
+    settings: Any, service: ReviewService, client: TestClient
+) -> None:
+    headers = {"Idempotency-Key": "r"}
+    line = client.get("/api/queue/batch?score=0.9").json()
+    assert line["reject"]["series"] == 0
+    assert line["accept"]["series"] > 0
+    body = {"op": "reject", "score": 0.9}
+    assert client.post("/api/queue/batch", json=body, headers=headers).json()["saved"] == 0
+    for wrong in ({"op": "none", "score": 0.5}, {"op": "accept", "score": 1.5}):
+        assert client.post("/api/queue/batch", json=wrong, headers=headers).status_code == 422
 
 
 def test_locks_assignments_and_next(make_client: Any) -> None:

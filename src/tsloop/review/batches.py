@@ -1,4 +1,8 @@
-"""Many items in one transaction, which is one step to undo."""
+"""Many items at once, which is one step to undo.
+
+A batch of named items is one transaction. A batch over the whole queue, however long that is, goes
+in several, so that the saves of others come through; all of them are one step back.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tsloop.errors import ReviewConflictError, ReviewError, ReviewInvalidError
-from tsloop.review import operations, tables
+from tsloop.review import listing, operations, tables
 from tsloop.review.audit import note
 from tsloop.review.content import check_content
 from tsloop.review.database import Database, now_ms
@@ -21,6 +25,9 @@ from tsloop.review.people import User
 from tsloop.review.replies import once
 
 __all__ = ["Batches"]
+
+CHUNK = 200
+"""Items of the whole queue that are saved in one transaction."""
 
 
 class Batches:
@@ -67,6 +74,70 @@ class Batches:
             self._controls(reply["batch"], [i for i in saved if i in accepted])
         return {**reply, "audit": []}, replayed
 
+    def count_queue(self, user: User, iteration: str, score: float) -> dict[str, Any]:
+        """How many series and proposals a batch over the whole queue would accept, or reject."""
+        counts = {verdict: {"series": 0, "proposals": 0} for verdict in ("accept", "reject")}
+        with self._database.read() as connection:
+            for row in listing.open_rows(connection, iteration, user):
+                content = content_at(connection, row.id, row.revision)
+                scores = [p["score"] or 0.0 for p in operations.undecided(row, content)]
+                high = sum(value >= score for value in scores)
+                for verdict, n in (("accept", high), ("reject", len(scores) - high)):
+                    counts[verdict]["series"] += n > 0
+                    counts[verdict]["proposals"] += n
+        return {"score": score, **counts}
+
+    def judge_queue(
+        self,
+        user: User,
+        iteration: str,
+        verdict: str,
+        score: float,
+        *,
+        state: str | None = None,
+        seconds: float = 0.0,
+        key: str = "",
+    ) -> tuple[dict[str, Any], bool]:
+        """Accept from a score on, or reject below it, in every open series that is this user's.
+
+        Killed half way, what was saved is in the batch, and undoing it takes that back.
+        """
+        change = operations.judged_by_score(verdict, score, state)
+        request = ["queue", iteration, verdict, score, state]
+        opened, replayed = once(self._database, user.name, key, request, lambda c: _open(c, user))
+        batch_id = int(opened["batch"])
+        refused = 0 if replayed else self._sweep(user, iteration, change, batch_id, seconds)
+        with self._database.read() as connection:
+            saved = connection.execute(
+                sa.select(tables.revisions.c.item_id).where(tables.revisions.c.batch_id == batch_id)
+            ).scalars()
+            changed = sorted(set(saved))
+        if not replayed:
+            with self._database.write() as connection:
+                note(connection, user.name, "batch", detail={**opened, "saved": len(changed)})
+            if verdict == "accept":
+                self._controls(batch_id, changed)
+        return {"batch": batch_id, "saved": len(changed), "refused": refused}, replayed
+
+    def _sweep(
+        self, user: User, iteration: str, change: operations.Change, batch_id: int, seconds: float
+    ) -> int:
+        """Change what can be changed; how many items somebody else was quicker with."""
+        with self._database.read() as connection:
+            rows = sorted(
+                (r.id, r.revision) for r in listing.open_rows(connection, iteration, user)
+            )
+        share = Effort("batch", seconds / max(1, len(rows))).checked()
+        refused = 0
+        for begin in range(0, len(rows), CHUNK):
+            with self._database.write() as connection:
+                for item_id, revision in rows[begin : begin + CHUNK]:
+                    found = self._one(
+                        connection, user, (item_id, revision, change), share, batch_id
+                    )
+                    refused += found["status"] in ("conflict", "invalid")
+        return refused
+
     def _controls(self, batch_id: int, item_ids: Sequence[int]) -> None:
         """Nobody is told which items of a batch will come again."""
         chosen = operations.pick_controls(batch_id, item_ids, self._material.config.audit_share)
@@ -108,12 +179,7 @@ class Batches:
         share = Effort(decision, seconds / max(1, len(changes))).checked()
 
         def act(connection: sa.Connection) -> dict[str, Any]:
-            made = connection.execute(
-                tables.batches.insert()
-                .values(user=user.name, time_ms=now_ms(), undoes=undoes)
-                .returning(tables.batches.c.id)
-            )
-            batch_id = int(made.scalar_one())
+            batch_id = int(_open(connection, user, undoes)["batch"])
             # In the order of their ids, so that two batches cannot wait for each other.
             order = sorted(range(len(changes)), key=lambda n: changes[n][0])
             results: list[Any] = [None] * len(changes)
@@ -169,3 +235,9 @@ class Batches:
             "revision": reply["revision"],
             "item_state": reply["item"],
         }
+
+
+def _open(connection: sa.Connection, user: User, undoes: int | None = None) -> dict[str, Any]:
+    row = {"user": user.name, "time_ms": now_ms(), "undoes": undoes}
+    query = tables.batches.insert().values(**row).returning(tables.batches.c.id)
+    return {"batch": int(connection.execute(query).scalar_one())}

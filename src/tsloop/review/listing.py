@@ -15,12 +15,14 @@ from tsloop.review.items import queue_item
 from tsloop.review.people import User
 
 __all__ = [
-    "ASKED_KINDS", "Filters", "count_states", "find_items", "has_open_blind_item", "next_item",
-    "to_review",
+    "ASKED_KINDS", "OPEN_STATES", "Filters", "count_states", "find_items", "has_open_blind_item",
+    "next_item", "open_rows", "to_review",
 ]  # fmt: skip
 
 ASKED_KINDS = ("queue", "gold", "correction")
 """What must be answered before an iteration is finished; second readings and controls need not."""
+
+OPEN_STATES = ("pending", "in_review", "needs_fix")
 
 _I = tables.items.c
 
@@ -44,8 +46,8 @@ def has_open_blind_item(connection: sa.Connection, series_key: str, user: User) 
         _I.series_key == series_key,
         _I.active,
         _I.blind,
-        _I.state.in_(("pending", "in_review", "needs_fix")),
-        sa.or_(_I.assignee.is_(None), _I.assignee == user.name),
+        _I.state.in_(OPEN_STATES),
+        _for(user),
         _not_mine(user),
     )
     return connection.execute(query.limit(1)).first() is not None
@@ -112,6 +114,23 @@ def _not_mine(user: User) -> Any:
     return sa.or_(_I.kind.not_in(("queue", "second")), _I.author == user.name, sa.not_(seen))
 
 
+def _for(user: User) -> Any:
+    """Given to this user, or to nobody."""
+    return sa.or_(_I.assignee.is_(None), _I.assignee == user.name)
+
+
+def _free(user: User) -> Any:
+    """Nobody else is at work on it."""
+    return sa.or_(_I.lock_user.is_(None), _I.lock_user == user.name, _I.lock_until_ms < now_ms())
+
+
+def open_rows(connection: sa.Connection, iteration: str, user: User) -> list[Any]:
+    """Every item that this user could answer now and that shows proposals, in order."""
+    wanted = _matching(Filters(iteration, states=OPEN_STATES), user)
+    query = sa.select(tables.items).where(*wanted, _free(user), _for(user), sa.not_(_I.blind))
+    return list(connection.execute(query.order_by(_I.rank, _I.id)))
+
+
 def next_item(
     database: Database,
     iteration: str,
@@ -121,12 +140,7 @@ def next_item(
     states: Sequence[str] = ("pending", "needs_fix"),
 ) -> dict[str, Any] | None:
     """The next item in the sampler's order that is for this user and that nobody else holds."""
-    free = sa.or_(_I.lock_user.is_(None), _I.lock_user == user.name, _I.lock_until_ms < now_ms())
-    wanted = [
-        *_matching(Filters(iteration, states=states), user),
-        free,
-        sa.or_(_I.assignee.is_(None), _I.assignee == user.name),
-    ]
+    wanted = [*_matching(Filters(iteration, states=states), user), _free(user), _for(user)]
     query = sa.select(tables.items).where(*wanted).order_by(_I.rank, _I.id).limit(1)
     with database.read() as connection:
         here = None

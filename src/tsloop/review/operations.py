@@ -19,8 +19,10 @@ __all__ = [
     "OPERATIONS",
     "Change",
     "Operation",
+    "judged_by_score",
     "parse_operation",
     "pick_controls",
+    "undecided",
     "undo_operations",
 ]
 
@@ -76,7 +78,7 @@ def _score(raw: Mapping[str, Any], key: str, default: float) -> float:
     return float(value)
 
 
-def _undecided(row: Any, before: Content) -> list[Mapping[str, Any]]:
+def undecided(row: Any, before: Content) -> list[Mapping[str, Any]]:
     """Proposals of the item's own model that nobody has judged; none where it is blind."""
     if row.blind:
         return []
@@ -89,7 +91,7 @@ def _accept(raw: Mapping[str, Any]) -> Change:
     least = _score(raw, "min_score", 0.0)
 
     def change(row: Any, before: Content) -> Content | None:
-        found = [p for p in _undecided(row, before) if (p["score"] or 0.0) >= least]
+        found = [p for p in undecided(row, before) if (p["score"] or 0.0) >= least]
         free = [p for p in found if not _overlaps(p, before["intervals"])]
         if not free:
             return None
@@ -99,6 +101,16 @@ def _accept(raw: Mapping[str, Any]) -> Change:
         return _begun({**before, "intervals": [*before["intervals"], *new], "result": "ok"})
 
     return change
+
+
+def judged_by_score(verdict: str, score: float, state: str | None) -> Change:
+    """Accept what scores at least ``score``, or reject what scores less."""
+    if verdict not in ("accept", "reject"):
+        raise ReviewInvalidError(f"op: {verdict!r} must be accept or reject.", field="op")
+    if state not in (None, "done"):
+        raise ReviewInvalidError(f"state: {state!r} must be done or nothing.", field="state")
+    given = {"min_score": score} if verdict == "accept" else {"below": score}
+    return _with_state((_accept if verdict == "accept" else _reject)(given), state)
 
 
 def _overlaps(proposal: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> bool:
@@ -112,9 +124,13 @@ def _overlaps(proposal: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) ->
 
 def _reject(raw: Mapping[str, Any]) -> Change:
     most = _score(raw, "max_score", 1.0)
+    below = _score(raw, "below", 1.0) if "below" in raw else None
+
+    def is_low(score: float) -> bool:
+        return score <= most if below is None else score < below
 
     def change(row: Any, before: Content) -> Content | None:
-        found = [p["id"] for p in _undecided(row, before) if (p["score"] or 0.0) <= most]
+        found = [p["id"] for p in undecided(row, before) if is_low(p["score"] or 0.0)]
         return _begun({**before, "rejected": [*before["rejected"], *found]}) if found else None
 
     return change

@@ -63,6 +63,16 @@ class Batch(BaseModel):
     seconds: float = Field(0.0, ge=0, le=86_400)
 
 
+class QueueBatch(BaseModel):
+    """One verdict for every open series: accept from a score on, or reject below it."""
+
+    op: str = Field(pattern="^(accept|reject)$")
+    score: float = Field(ge=0, le=1)
+    state: str | None = Field(None, pattern="^done$")
+    iteration: str = Field("", max_length=64)
+    seconds: float = Field(0.0, ge=0, le=86_400)
+
+
 class Correction(BaseModel):
     """A series to label again in the open iteration."""
 
@@ -133,6 +143,40 @@ def get_next(
         else None
     )
     return found if found is not None else Response(status_code=204)
+
+
+@router.get("/queue/batch")
+def count_queue_batch(
+    service: Service,
+    user: CurrentUser,
+    score: Annotated[float, Query(ge=0, le=1)],
+    iteration: str = "",
+) -> dict[str, Any]:
+    """How many open series and proposals lie at or above a score (accept) and below it (reject)."""
+    name = _iteration(service, iteration) or ""
+    return service.batches.count_queue(user, name, score)
+
+
+@router.post("/queue/batch")
+def post_queue_batch(
+    body: QueueBatch,
+    service: Service,
+    user: CurrentUser,
+    response: Response,
+    idempotency_key: IdempotencyKey = "",
+) -> dict[str, Any]:
+    """Accept or reject by score in the whole queue, however long it is: one step to undo."""
+    _need_key(idempotency_key)
+    reply, replayed = service.batches.judge_queue(
+        user,
+        _iteration(service, body.iteration) or "",
+        body.op,
+        body.score,
+        state=body.state,
+        seconds=body.seconds,
+        key=idempotency_key,
+    )
+    return _replayed(reply, replayed, response)
 
 
 @router.post("/items")
