@@ -4,9 +4,9 @@ The reviewer knows the truth and the page, and takes the quicker of two ways whe
 
 - *missing* events are drawn first, with the mouse (a drag), after zooming in where a pixel is too
   coarse; the label is changed where it is not the one that was used last;
-- then every proposal is judged in the order of rows: accepted, rejected, or its edges moved (with
-  the arrow keys, or by dragging them) and its label changed; one that is far off is rejected and
-  drawn anew where that is quicker;
+- then every proposal is judged in the order in which the page goes on: accepted, rejected, or its
+  edges moved (with the arrow keys, or by dragging them) and its label changed; one that is far off
+  is rejected and drawn anew where that is quicker;
 - the last verdict, ``Enter`` or ``0`` ("no anomaly here") ends the series; proposals that are left
   and all wrong are rejected by that one key, but each has been looked at.
 
@@ -114,8 +114,9 @@ class Plan:
             self._chord(str(number + 1))
             return
         self.press("palette")
-        for _ in range(1 if len(self.labels) <= 26 else 2):
-            self._chord("letter")
+        n_letters = 1 if len(self.labels) <= 26 else 2
+        self.operators["K"] += n_letters
+        self.steps += [("code", label)] * n_letters
 
     def _to(self, hand: str) -> None:
         if self._hand != hand:
@@ -125,7 +126,7 @@ class Plan:
     @property
     def n_keys(self) -> int:
         """Keys as the page counts them: without held modifiers."""
-        return sum(step[0] == "key" for step in self.steps)
+        return sum(step[0] in ("key", "code") for step in self.steps)
 
     @property
     def n_gestures(self) -> int:
@@ -158,22 +159,25 @@ def review_plan(
     partner = {p: truth[t] for t, p in found.pairs}
     redrawn = {p for p in partner if _is_far(plan, proposals[p], partner[p], n_rows)}
     missing = [truth[t] for t in found.missed] + [partner.pop(p) for p in redrawn]
-    zoomed = False
+    first = min(proposals, default=None)
+    zoomed = first is not None and _view(first, n_rows) < n_rows  # the page has framed it
     for event in sorted(missing):
         zoomed = _draw(plan, event, n_rows, zoomed)
-    order = sorted(range(len(proposals)), key=lambda p: (proposals[p].start, proposals[p].end))
+    left = sorted(range(len(proposals)), key=lambda p: (proposals[p].start, proposals[p].end))
+    row, verdict = 0, ""
     if missing and partner:
-        plan.press("accept")  # on an interval of one's own this only moves on
-    last_true = max((n for n, p in enumerate(order) if p in partner), default=-1)
-    finished = False
-    for place, p in enumerate(order[: last_true + 1]):
-        finished = _judge(plan, proposals[p], partner.get(p), n_rows, place == len(order) - 1)
-        edited = not finished and p in partner and plan.steps[-1] == ("key", keys["edgeCommit"])
-        if edited and place < last_true:
+        plan.press("accept")  # on an interval of one's own this only moves on: to what lies behind
+        row = max(missing).end + 1
+    while any(p in partner for p in left):
+        chosen = next((p for p in left if proposals[p].start >= row), left[0])
+        left.remove(chosen)
+        verdict = _judge(plan, proposals[chosen], partner.get(chosen), n_rows)
+        row = proposals[chosen].start
+        if verdict in ("edit", "relabel") and any(p in partner for p in left):
             plan.press("accept")
-    rest = len(order) - last_true - 1
-    plan.think(rest)
-    _end(plan, rest, finished)
+            row = plan.answer[-1].end + 1
+    plan.think(len(left))
+    _end(plan, len(left), finished=verdict in ("accept", "reject") and not left)
     return plan
 
 
@@ -196,37 +200,32 @@ def _end(plan: Plan, rest: int, finished: bool) -> None:
 def _is_far(plan: Plan, proposal: Interval, event: Interval, n_rows: int) -> bool:
     """Whether rejecting and drawing anew is quicker than correcting."""
     mended, anew = plan.trial(), plan.trial()
-    _judge(mended, proposal, event, n_rows, False)
+    _judge(mended, proposal, event, n_rows)
     anew.think(1)
     anew.press("reject")
     _draw(anew, event, n_rows, False)
     return anew.seconds < mended.seconds
 
 
-def _judge(
-    plan: Plan, proposal: Interval, event: Interval | None, n_rows: int, is_last: bool
-) -> bool:
-    """One verdict; whether it also ended the series, which the last one does by itself."""
+def _judge(plan: Plan, proposal: Interval, event: Interval | None, n_rows: int) -> str:
+    """One verdict, and which; after accepting or rejecting the page goes on by itself."""
     plan.think(1)
     if event is None:
         plan.press("reject")
         plan.decide("reject")
-        return is_last
+        return "reject"
     plan.think(1)  # are the edges and the kind right?
     label = proposal.label if event.label in (proposal.label, UNSPECIFIC) else event.label
     if edges_off(event, proposal) == 0:
+        plan.answer.append(Interval(proposal.start, proposal.end, label))
         if label == proposal.label:
             plan.press("accept")
             plan.decide("accept")
-            plan.answer.append(proposal)
-            return is_last
+            return "accept"
         plan.think(1)
         plan.set_label(label)
         plan.decide("relabel")
-        plan.answer.append(Interval(proposal.start, proposal.end, label))
-        if not is_last:
-            plan.press("accept")
-        return False
+        return "relabel"
     plan.press("edit")
     start, end = _move_edges(plan, proposal, event, n_rows)
     if label != proposal.label:
@@ -235,7 +234,7 @@ def _judge(
     plan.press("edgeCommit")
     plan.decide("edit")
     plan.answer.append(Interval(start, end, label))
-    return False
+    return "edit"
 
 
 def _move_edges(plan: Plan, proposal: Interval, event: Interval, n_rows: int) -> tuple[int, int]:

@@ -42,6 +42,8 @@ def chords(
 
 EVENTS = [Interval(400, 499, STEP), Interval(1000, 1099, STEP)]
 SHORT, EARLY = Interval(400, 478, STEP), Interval(300, 499, STEP)
+HALF, REST = Interval(400, 460, STEP), Interval(465, 499, STEP)
+WIDER = ["shift+ArrowRight"] * 3
 WRONG = [Interval(1500, 1520, STEP), Interval(2000, 2020, STEP)]
 
 
@@ -58,6 +60,8 @@ WRONG = [Interval(1500, 1520, STEP), Interval(2000, 2020, STEP)]
         (EVENTS[:1], [SHORT], ["e", "Tab", "shift+ArrowRight", "ArrowRight", "Enter", "Enter"]),
         (EVENTS, [EARLY, EVENTS[1]], ["e", "ctrl+ArrowRight", "Enter", "a", "a"]),
         (EVENTS[:1], [Interval(400, 499, SPIKE)], ["5", "Enter"]),
+        # What an edited interval has swallowed comes last: the page goes on behind the interval.
+        (EVENTS, [HALF, REST, EVENTS[1]], ["e", "Tab", *WIDER, "Enter", "a", "a", "x"]),
         (EVENTS[:1], [Interval(480, 2500, STEP)], ["drag 400 499", "Enter"]),
     ],
 )  # fmt: skip
