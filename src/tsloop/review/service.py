@@ -19,9 +19,11 @@ from tsloop.review.importing import Importer
 from tsloop.review.material import Material
 from tsloop.review.people import People, User, account_name, require
 from tsloop.review.replies import forget_replies
-from tsloop.review.series_data import summary
+from tsloop.review.series_data import summary, view_of
 
 __all__ = ["ReviewService"]
+
+WARM_PX = 900
 
 
 class ReviewService:
@@ -45,11 +47,17 @@ class ReviewService:
     def warm(self) -> None:
         """Pay for imports and first reads before somebody waits for them."""
         name = self.material.open_iteration()
-        if name is not None and (rows := self.material.queue(name)):
-            self.material.series(rows[0].series_id)
-            parent = self.material.parent(name)
-            for variant in self.material.variants(parent):
-                self.material.scores(f"{parent}/{variant}", rows[0].series_id)
+        if name is None:
+            return
+        anybody = User("", "admin")
+        first = listing.next_item(self.database, name, anybody)
+        if first is None:
+            return
+        series_id = first["series"]["series_id"]
+        series = self.material.series(series_id)
+        view_of(series, px=WARM_PX, max_points=self.material.config.max_points)
+        for model in self.item(first["id"], anybody)["models"]:
+            self.material.scores(model["model"], series_id)
 
     def close(self) -> None:
         """Close the connections; whatever was answered is saved already."""
