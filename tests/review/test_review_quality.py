@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from tsloop.annotations.journal import read_journal
 from tsloop.config.params import configure
 from tsloop.project import Project
-from tsloop.review import listing
+from tsloop.review import batches, listing
 from tsloop.review.planting import plant
 from tsloop.review.service import ReviewService
 
@@ -192,10 +192,16 @@ def test_a_share_of_a_batch_is_shown_again_blind(
     assert agreement["mean_iou"] == 0.0
 
 
+@pytest.mark.parametrize("chunk", [1, 100])
 def test_a_batch_over_the_queue_takes_every_open_series_and_is_one_step_back(
-    settings: Any, service: ReviewService, make_client: Any
+    settings: Any,
+    service: ReviewService,
+    make_client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int,
 ) -> None:
-    """However few rows a page or a batch of named items may have."""
+    """However few rows a page, a batch of named items, or a transaction may have."""
+    monkeypatch.setattr(batches, "CHUNK", chunk)
     settings("review.max_page=1", "review.max_batch=1", "review.audit_share=0")
     li, wang = make_client("li"), make_client("王")
     everything = service.batches.count_queue(service.owner(), "it003", 0.0)

@@ -26,7 +26,7 @@ from tsloop.review.replies import once
 
 __all__ = ["Batches"]
 
-CHUNK = 200
+CHUNK = 100
 """Items of the whole queue that are saved in one transaction."""
 
 
@@ -106,12 +106,14 @@ class Batches:
         request = ["queue", iteration, verdict, score, state]
         opened, replayed = once(self._database, user.name, key, request, lambda c: _open(c, user))
         batch_id = int(opened["batch"])
-        refused = 0 if replayed else self._sweep(user, iteration, change, batch_id, seconds)
-        with self._database.read() as connection:
-            saved = connection.execute(
-                sa.select(tables.revisions.c.item_id).where(tables.revisions.c.batch_id == batch_id)
-            ).scalars()
-            changed = sorted(set(saved))
+        refused = 0
+        if not replayed:
+            with self._database.read() as connection:
+                found = listing.open_rows(connection, iteration, user)
+            rows = [(row.id, row.revision, change) for row in found]
+            share = Effort("batch", seconds / max(1, len(rows))).checked()
+            refused = self._in_steps(user, rows, share, batch_id)
+        changed = self._changed(batch_id)
         if not replayed:
             with self._database.write() as connection:
                 note(connection, user.name, "batch", detail={**opened, "saved": len(changed)})
@@ -119,24 +121,40 @@ class Batches:
                 self._controls(batch_id, changed)
         return {"batch": batch_id, "saved": len(changed), "refused": refused}, replayed
 
-    def _sweep(
-        self, user: User, iteration: str, change: operations.Change, batch_id: int, seconds: float
+    def _undo_in_steps(
+        self, user: User, batch_id: int, changes: Sequence[Operation], key: str
+    ) -> tuple[dict[str, Any], bool]:
+        request = ["undo", batch_id]
+        opened, replayed = once(
+            self._database, user.name, key, request, lambda c: _open(c, user, batch_id)
+        )
+        back = int(opened["batch"])
+        if not replayed:
+            self._in_steps(user, changes, Effort("undo"), back)
+        saved = len(self._changed(back))
+        if not replayed:
+            with self._database.write() as connection:
+                note(connection, user.name, "undo", detail={"batch": back, "saved": saved})
+        return {"batch": back, "results": [], "saved": saved}, replayed
+
+    def _in_steps(
+        self, user: User, changes: Sequence[Operation], share: Effort, batch_id: int
     ) -> int:
         """Change what can be changed; how many items somebody else was quicker with."""
-        with self._database.read() as connection:
-            rows = sorted(
-                (r.id, r.revision) for r in listing.open_rows(connection, iteration, user)
-            )
-        share = Effort("batch", seconds / max(1, len(rows))).checked()
         refused = 0
-        for begin in range(0, len(rows), CHUNK):
+        for begin in range(0, len(changes), CHUNK):
             with self._database.write() as connection:
-                for item_id, revision in rows[begin : begin + CHUNK]:
-                    found = self._one(
-                        connection, user, (item_id, revision, change), share, batch_id
-                    )
-                    refused += found["status"] in ("conflict", "invalid")
+                for operation in changes[begin : begin + CHUNK]:
+                    result = self._one(connection, user, operation, share, batch_id)
+                    refused += result["status"] in ("conflict", "invalid")
         return refused
+
+    def _changed(self, batch_id: int) -> list[int]:
+        """The items of a batch."""
+        query = sa.select(tables.revisions.c.item_id).distinct()
+        with self._database.read() as connection:
+            found = connection.execute(query.where(tables.revisions.c.batch_id == batch_id))
+            return sorted(found.scalars())
 
     def _controls(self, batch_id: int, item_ids: Sequence[int]) -> None:
         """Nobody is told which items of a batch will come again."""
@@ -148,10 +166,16 @@ class Batches:
             self._importer.add_controls(connection, [r for r in rows if not r.blind])
 
     def undo(self, user: User, batch_id: int, key: str = "") -> tuple[dict[str, Any], bool]:
-        """Take a batch back; items that changed since stay as they are, and are named."""
+        """Take a batch back; items that changed since stay as they are, and are named.
+
+        A batch over a long queue is taken back in several transactions, too.
+        """
+        changes = operations.undo_operations(self._database, batch_id)
+        if len(changes) > CHUNK:
+            return self._undo_in_steps(user, batch_id, changes, key)
         return self.change(
             user,
-            operations.undo_operations(self._database, batch_id),
+            changes,
             ["undo", batch_id],
             decision="undo",
             all_or_nothing=False,

@@ -103,6 +103,7 @@ export default {
   'help.title': 'Keys', 'help.moves_on': 'Accept and reject move on', 'help.moves_on_hint':
     'After the last open proposal the item is saved as done and the next one opens.',
 
+  'batch.working': 'Working through the queue; a long one takes minutes. You can go on reviewing.',
   'batch.title': 'Accept or reject many', 'batch.scope_item': 'this series', 'batch.scope_queue': 'all open series of the queue',
   'batch.accept': 'Accept {n} at or above', 'batch.reject': 'Reject {n} below',
   'batch.score': 'Score', 'batch.hint': 'One step to undo. Blind items are never part of it.',

@@ -104,6 +104,7 @@ const zh: Messages = {
   'help.title': '快捷键', 'help.moves_on': '接受、拒绝后自动前进', 'help.moves_on_hint':
     '最后一个预标注判断完后，该条保存为完成并打开下一条。',
 
+  'batch.working': '正在处理队列；较长的队列需要几分钟，您可以继续审核。',
   'batch.title': '批量接受或拒绝', 'batch.scope_item': '本序列', 'batch.scope_queue': '队列中所有待审序列',
   'batch.accept': '接受 {n} 个（不低于）', 'batch.reject': '拒绝 {n} 个（低于）',
   'batch.score': '得分', 'batch.hint': '一步即可撤销。盲审条目不包括在内。',

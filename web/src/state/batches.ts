@@ -30,6 +30,7 @@ export async function runBatch(operations: calls.Operation[], seconds = 0): Prom
 export async function judgeQueue(op: 'accept' | 'reject', score: number, finish: boolean): Promise<void> {
   const iteration = queue.iteration()
   if (!iteration) return
+  say(t('batch.working'))
   try {
     const done = await calls.judgeQueue({ iteration, op, score, state: finish ? 'done' : null }, newKey())
     const words = [t('batch.saved', { n: done.saved })]
