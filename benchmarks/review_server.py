@@ -95,6 +95,19 @@ class Browser:
         with urllib.request.urlopen(self.url + path) as answer:
             return json.load(answer)
 
+    def post(self, path: str, body: Any) -> Any:
+        request = urllib.request.Request(
+            self.url + path,
+            json.dumps(body).encode(),
+            {
+                "Content-Type": "application/json",
+                "Idempotency-Key": str(uuid.uuid4()),
+                "X-Tsloop-Csrf": self.csrf,
+            },
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
     def save(self, item: int, revision: int, comment: str = "") -> Any:
         content = {"state": "done", "result": "none", "intervals": [], "comment": comment}
         request = urllib.request.Request(
@@ -153,6 +166,25 @@ def crowd(url: str, items: list[int], n_reviewers: int) -> dict[str, Any]:
     }
 
 
+def whole_queue(browser: Browser) -> dict[str, Any]:
+    """Count, accept and take back in every series that is still open."""
+    begin = time.perf_counter()
+    count = browser.get("/api/queue/batch?score=0.5")
+    counted = time.perf_counter()
+    done = browser.post("/api/queue/batch", {"op": "accept", "score": 0.5, "state": "done"})
+    accepted = time.perf_counter()
+    undone = browser.post(f"/api/batches/{done['batch']}/undo", {})
+    end = time.perf_counter()
+    return {
+        "counted": count["accept"]["series"],
+        "saved": done["saved"],
+        "undone": undone["saved"],
+        "count_s": round(counted - begin, 2),
+        "accept_s": round(accepted - counted, 1),
+        "undo_s": round(end - accepted, 1),
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -188,7 +220,7 @@ def main() -> None:
             def paint() -> None:
                 browser.get(f"/api/items/{first['id']}")
                 browser.get(f"/api/series/{key}/window?px=1000")
-                browser.get(f"/api/series/{key}/overview?px=1000&model=base/chatts&item={ids[0]}")
+                browser.get(f"/api/series/{key}/overview?px=1000&model=base/chatts")
 
             figures = {
                 "items": queue["total"],
@@ -202,6 +234,7 @@ def main() -> None:
                     lambda: browser.get(f"/api/series/{key}/similar?start=500&end=600"), 2
                 ),
                 "crowd": crowd(url, ids[60:460], given.reviewers),
+                "whole_queue": whole_queue(browser),
             }
     print(json.dumps(figures))
 

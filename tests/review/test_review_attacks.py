@@ -209,6 +209,25 @@ def test_off_this_machine_everybody_needs_a_token(service: ReviewService, make_c
     assert other.get("/api/queue", headers=bearer).status_code == 401
 
 
+def test_a_revoked_token_and_every_login_by_it_stop_working(
+    service: ReviewService, make_client: Any
+) -> None:
+    boss, outside = make_client(), make_client(host="0.0.0.0")
+    assert boss.put("/api/users/李", json={"role": "reviewer"}).status_code == 200
+    token = boss.post("/api/users/李/token").json()["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert outside.post("/api/session", json={"token": token}).status_code == 200
+    assert outside.get("/api/queue").status_code == 200
+    assert outside.delete("/api/users/李/token", headers=bearer).status_code == 403
+    assert boss.delete("/api/users/李/token").status_code == 204
+    assert outside.get("/api/queue").status_code == 401
+    assert make_client(host="0.0.0.0").get("/api/queue", headers=bearer).status_code == 401
+    people = {one["name"]: one for one in boss.get("/api/users").json()["users"]}
+    assert not people["李"]["has_token"]
+    assert boss.delete("/api/users/nobody/token").status_code == 404
+    assert boss.get("/api/audit").json()["events"][0]["action"] == "token revoked"
+
+
 def test_a_forged_cookie_is_nobody(service: ReviewService, make_client: Any) -> None:
     service.people.ensure("boss", "admin")
     client = make_client("li")

@@ -19,8 +19,7 @@ import sqlalchemy as sa
 
 from tsloop.errors import ReviewConflictError, ReviewInvalidError, ReviewStorageError
 from tsloop.project import Project
-from tsloop.review import items as listing
-from tsloop.review import tables
+from tsloop.review import items, listing, tables
 from tsloop.review.backup import backup, export_lines
 from tsloop.review.database import Database
 from tsloop.review.decisions import Effort
@@ -163,7 +162,7 @@ def test_fifty_at_once_lose_nothing(shared: ReviewService) -> None:
         user = User(f"r{number}", "annotator")
         while True:
             with shared.database.read() as connection:
-                basis = listing.get_row(connection, item).revision
+                basis = items.get_row(connection, item).revision
             try:
                 shared.decisions.save(user, item, basis, NONE, Effort(), key=f"n{number}")
                 return
@@ -172,7 +171,7 @@ def test_fifty_at_once_lose_nothing(shared: ReviewService) -> None:
 
     with ThreadPoolExecutor(50) as pool:
         list(pool.map(reviewer, range(50)))
-    saved = listing.history(shared.database, item)
+    saved = items.history(shared.database, item)
     assert [r["revision"] for r in saved] == list(range(50, 0, -1))
     assert {r["author"] for r in saved} == {f"r{n}" for n in range(50)}
 

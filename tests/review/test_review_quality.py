@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from tsloop.annotations.journal import read_journal
 from tsloop.config.params import configure
 from tsloop.project import Project
+from tsloop.review import batches, listing
 from tsloop.review.planting import plant
 from tsloop.review.service import ReviewService
 
@@ -108,8 +109,14 @@ def test_a_second_reading_is_blind_and_by_somebody_else(
     shown = wang.get(f"/api/items/{second['id']}").json()
     assert (shown["proposals"], shown["models"], shown["previous"]) == ([], [], None)
     scores = f"/api/series/{row['series']['key']}/scores?model=it002/knn"
-    assert wang.get(f"{scores}&item={second['id']}").status_code == 403
-    assert wang.get(scores).status_code == 403
+    open_one = next(i for i in queue(wang) if i["kind"] == "queue" and i["id"] != row["id"])
+    for named in ("", f"&item={second['id']}", f"&item={row['id']}", f"&item={open_one['id']}"):
+        assert wang.get(scores + named).status_code == 403
+    strip = f"/api/series/{row['series']['key']}/overview?model=it002/knn"
+    assert wang.get(strip).json()["heat"] is None
+    # Whoever labelled the series first gives no second answer, so nothing has to be hidden.
+    assert li.get(scores).status_code == 200
+    assert li.get(strip).json()["heat"] is not None
     label = item["proposals"][0]["label"]
     drawn = [{"id": "w", "start": 100, "end": 120, "label": label}]
     assert (
@@ -123,6 +130,25 @@ def test_a_second_reading_is_blind_and_by_somebody_else(
     assert (record.series_id, record.author) == (name, "王")
     assert record.queue is not None
     assert record.queue["proposal"] is None
+
+
+def test_an_open_blind_item_hides_the_scores_on_every_other_item_of_the_series(
+    settings: Any, service: ReviewService, make_client: Any
+) -> None:
+    """Naming an open item with proposals must not bring the scores back."""
+    settings("review.double_share=1.0")
+    li, wang = make_client("li"), make_client("王")
+    row = next(r for r in queue(li) if r["kind"] == "queue" and r["model"])
+    second = next(r for r in queue(li) if r["second"] and r["series"] == row["series"])
+    scores = f"/api/series/{row['series']['key']}/scores?model=it002/knn"
+    for client in (li, wang):
+        assert client.get(f"{scores}&item={row['id']}").status_code == 403
+        shown = client.get(f"/api/items/{row['id']}").json()
+        assert shown["proposals"]
+        assert not any(model["scores"] for model in shown["models"])
+    save(wang, second, {"state": "done", "result": "none", "intervals": []})
+    assert li.get(scores).status_code == 200
+    assert li.get(f"/api/items/{row['id']}").json()["models"][0]["scores"]
 
 
 def test_gold_is_labelled_blind_and_goes_to_gold(
@@ -164,6 +190,59 @@ def test_a_share_of_a_batch_is_shown_again_blind(
         save(client, row, {"state": "done", "result": "none", "intervals": []})
     agreement = client.get("/api/quality?iteration=it003").json()["agreement"]
     assert agreement["mean_iou"] == 0.0
+
+
+@pytest.mark.parametrize("chunk", [1, 100])
+def test_a_batch_over_the_queue_takes_every_open_series_and_is_one_step_back(
+    settings: Any,
+    service: ReviewService,
+    make_client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int,
+) -> None:
+    """However few rows a page, a batch of named items, or a transaction may have."""
+    monkeypatch.setattr(batches, "CHUNK", chunk)
+    settings("review.max_page=1", "review.max_batch=1", "review.audit_share=0")
+    li, wang = make_client("li"), make_client("王")
+    everything = service.batches.count_queue(service.owner(), "it003", 0.0)
+    with service.database.read() as connection:
+        rows = listing.open_rows(connection, "it003", service.owner())
+    asked = [r for r in rows if any(p["model"] == r.model for p in r.proposals)]
+    assert everything["accept"]["series"] >= len(asked) > 1
+    held, given = asked[0], asked[1]
+    assert wang.post(f"/api/items/{held.id}/lock").status_code == 200
+    boss = make_client()
+    assert boss.post(f"/api/items/{given.id}/assign", json={"user": "王"}).status_code == 200
+    count = li.get("/api/queue/batch?score=0.5").json()
+    assert count["accept"]["series"] == everything["accept"]["series"] - 2
+    body = {"op": "accept", "score": 0.5, "state": "done"}
+    answers = [
+        li.post("/api/queue/batch", json=body, headers={"Idempotency-Key": "q"}) for _ in range(2)
+    ]
+    first, again = (answer.json() for answer in answers)
+    assert first["saved"] == count["accept"]["series"] == again["saved"]
+    assert again["batch"] == first["batch"]
+    assert li.get("/api/queue/batch?score=0.5").json()["accept"]["series"] == 0
+    for row in (held, given):
+        assert wang.get(f"/api/items/{row.id}").json()["state"] == "pending"
+    undone = li.post(
+        f"/api/batches/{first['batch']}/undo", json={}, headers={"Idempotency-Key": "u"}
+    )
+    assert undone.json()["saved"] == first["saved"]
+    assert li.get("/api/queue/batch?score=0.5").json() == count
+
+
+def test_a_batch_over_the_queue_rejects_what_lies_below_and_nothing_on_the_line(
+    settings: Any, service: ReviewService, client: TestClient
+) -> None:
+    headers = {"Idempotency-Key": "r"}
+    line = client.get("/api/queue/batch?score=0.9").json()
+    assert line["reject"]["series"] == 0
+    assert line["accept"]["series"] > 0
+    body = {"op": "reject", "score": 0.9}
+    assert client.post("/api/queue/batch", json=body, headers=headers).json()["saved"] == 0
+    for wrong in ({"op": "none", "score": 0.5}, {"op": "accept", "score": 1.5}):
+        assert client.post("/api/queue/batch", json=wrong, headers=headers).status_code == 422
 
 
 def test_locks_assignments_and_next(make_client: Any) -> None:

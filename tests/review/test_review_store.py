@@ -24,8 +24,7 @@ from tsloop.errors import (
     ReviewStorageError,
 )
 from tsloop.project import Project
-from tsloop.review import items as listing
-from tsloop.review import tables
+from tsloop.review import items, listing, tables
 from tsloop.review.backup import backup, export_lines
 from tsloop.review.database import Database
 from tsloop.review.decisions import Effort
@@ -64,7 +63,7 @@ def test_a_stale_save_gets_both_versions(service: ReviewService) -> None:
     assert told["base"]["content"]["intervals"] == []
     reply, _ = save(service, item, 1, drawn(50, 60), user=WANG)
     assert reply["revision"] == 2
-    assert [r["author"] for r in listing.history(service.database, item)] == ["王", "li"]
+    assert [r["author"] for r in items.history(service.database, item)] == ["王", "li"]
 
 
 def test_a_repeated_request_is_done_once(service: ReviewService) -> None:
@@ -99,7 +98,7 @@ def test_fifty_at_once_lose_nothing(service: ReviewService) -> None:
         user = User(f"r{number}", "annotator")
         while True:
             with service.database.read() as connection:
-                basis = listing.get_row(connection, item).revision
+                basis = items.get_row(connection, item).revision
             try:
                 content = drawn(number, number, comment=f"by {number}")
                 service.decisions.save(user, item, basis, content, Effort(), key=f"n{number}")
@@ -109,7 +108,7 @@ def test_fifty_at_once_lose_nothing(service: ReviewService) -> None:
 
     with ThreadPoolExecutor(50) as pool:
         list(pool.map(reviewer, range(50)))
-    saved = listing.history(service.database, item)
+    saved = items.history(service.database, item)
     assert [r["revision"] for r in saved] == list(range(50, 0, -1))
     assert {r["author"] for r in saved} == {f"r{n}" for n in range(50)}
 
@@ -125,7 +124,7 @@ def test_the_same_request_from_two_threads_is_done_once(service: ReviewService) 
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(send, range(8)))
     assert all(reply == replies[0] for reply in replies)
-    assert len(listing.history(service.database, item)) == 1
+    assert len(items.history(service.database, item)) == 1
 
 
 @pytest.mark.parametrize(
@@ -209,17 +208,17 @@ def test_a_batch_is_one_step(service: ReviewService) -> None:
         {"item": r["id"], "revision": 0, "op": "accept", "min_score": 0.8, "state": "done"}
         for r in rows
     ]
-    reply, _ = service.batch(LI, ops, key="b1")
+    reply, _ = service.batches.apply(LI, ops, key="b1")
     assert reply["saved"] == len(rows)
-    assert service.batch(LI, ops, key="b1") == (reply, True)
+    assert service.batches.apply(LI, ops, key="b1") == (reply, True)
     stale = [{**ops[0], "revision": 5}, {**ops[1], "revision": 1, "op": "none"}]
     with pytest.raises(ReviewConflictError) as caught:
-        service.batch(LI, stale)
+        service.batches.apply(LI, stale)
     assert [r["status"] for r in caught.value.details["results"]] == ["conflict", "saved"]
     after = {r["id"]: r for r in listing.find_items(
         service.database, listing.Filters("it003"), LI)[0]}  # fmt: skip
     assert {after[r["id"]]["revision"] for r in rows} == {1}
-    undone, _ = service.undo(LI, reply["batch"])
+    undone, _ = service.batches.undo(LI, reply["batch"])
     assert undone["saved"] == len(rows)
     for row in rows:
         content = service.item(row["id"], LI)["content"]
@@ -293,7 +292,7 @@ def test_a_full_disk_loses_nothing(service: ReviewService) -> None:
     assert "full" in told
     full.dispose()
     service.decisions._database = service.database
-    saved = listing.history(service.database, item)
+    saved = items.history(service.database, item)
     assert [r["revision"] for r in saved] == list(range(revision, 0, -1))
     save(service, item, revision, NONE)  # there is room again
 
@@ -327,7 +326,7 @@ def test_what_was_answered_survives_a_kill(
             told = int(line)
             if told == after:
                 process.send_signal(signal.SIGKILL)
-    saved = listing.history(service.database, item)
+    saved = items.history(service.database, item)
     assert len(saved) >= told >= after
     assert [r["revision"] for r in saved] == list(range(len(saved), 0, -1))
     assert first(service)["revision"] == len(saved)
@@ -341,7 +340,7 @@ def test_every_failing_statement_leaves_the_old_state(service: ReviewService) ->
     """Fail the n-th statement of a save, for every n."""
     item = first(service)["id"]
     save(service, item, 0, drawn(7, 8))
-    before = listing.history(service.database, item)
+    before = items.history(service.database, item)
     fails_at = left = 0
 
     def count(*_: Any) -> None:
@@ -358,7 +357,7 @@ def test_every_failing_statement_leaves_the_old_state(service: ReviewService) ->
             save(service, item, 1, NONE, key="again")
         except ReviewStorageError:
             left = -1
-            assert listing.history(service.database, item) == before
+            assert items.history(service.database, item) == before
             assert first(service)["revision"] == 1
             continue
         left = -1
@@ -375,7 +374,7 @@ def test_a_backup_is_the_store(service: ReviewService, tmp_path: Path) -> None:
         Path(m["path"]).name for m in made[1:]
     ]
     copy = Database.at(Path(made[-1]["path"]))
-    assert listing.history(copy, item) == listing.history(service.database, item)
+    assert items.history(copy, item) == items.history(service.database, item)
     copy.dispose()
     (line,) = export_lines(service.database, "it003")
     assert '"author": "li"' in line

@@ -79,7 +79,7 @@ def review(
 
 
 def _waiting(service: ReviewService, iteration: str) -> str:
-    from tsloop.review.items import count_states, to_review
+    from tsloop.review.listing import count_states, to_review
 
     return to_review(iteration, count_states(service.database, iteration))
 

@@ -14,7 +14,9 @@ __all__ = ["demo_project", "keep_gold"]
 
 CHOICES = (
     "project.name=review-demo",
+    "~detector@variants.boosting",
     "source.units=6",
+    "source.days=5.0",
     "tracking=off",
     "gate.n_bootstrap=200",
     "evaluate.n_bootstrap=100",
@@ -34,7 +36,10 @@ def demo_project(directory: Path) -> Path:
 
     project = Project(directory)
     if not (directory / "dvc.yaml").exists():
-        typer.echo(f"Making {directory} and training a first model: about two minutes.")
+        typer.echo(
+            f"Making {directory} and training a first model: some minutes, more where the machine "
+            "is busy.\nEvery stage prints how far it is. Interrupted, the same command goes on."
+        )
         create_project(directory)
         configure(project, CHOICES)
     manager = IterationManager(project)

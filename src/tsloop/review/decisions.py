@@ -1,12 +1,12 @@
 """Saving what people decide: every decision is a revision, and names the one that it started from.
 
 A save from an old revision is refused with both versions and their common base; nothing is merged
-silently. A batch is one transaction and one undo step.
+silently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,6 @@ from sqlalchemy import exc
 
 from tsloop.errors import (
     ReviewConflictError,
-    ReviewError,
     ReviewInvalidError,
     ReviewLockedError,
 )
@@ -98,10 +97,10 @@ class Decisions:
             row = get_row(connection, item_id, lock=True)
             if row.revision != basis:
                 raise self._conflict(connection, row, basis, raw)
-            self._check_open(connection, row, user)
+            self.check_open(connection, row, user)
             before = content_at(connection, item_id, row.revision)
-            content = check_content(raw, self._frame(row, user), before)
-            return self._append(connection, row, user, content, effort)
+            content = check_content(raw, self.frame(row, user), before)
+            return self.append(connection, row, user, content, effort)
 
         try:
             return once(self._database, user.name, key, request, act)
@@ -110,51 +109,6 @@ class Decisions:
             with self._database.read() as connection:
                 row = get_row(connection, item_id)
                 raise self._conflict(connection, row, basis, raw) from None
-
-    def batch(
-        self,
-        user: User,
-        operations: Sequence[tuple[int, int, Callable[[Any, Content], Any]]],
-        request: Any,
-        *,
-        seconds: float = 0.0,
-        decision: str = "batch",
-        all_or_nothing: bool = True,
-        undoes: int | None = None,
-        key: str = "",
-    ) -> tuple[dict[str, Any], bool]:
-        """Change many items in one transaction. An operation: item, basis, and what to make of it.
-
-        With ``all_or_nothing`` a single refusal saves nothing: a `ReviewConflictError` holds the
-        results of all.
-        """
-        share = Effort(decision, seconds / max(1, len(operations))).checked()
-
-        def act(connection: sa.Connection) -> dict[str, Any]:
-            made = connection.execute(
-                tables.batches.insert()
-                .values(user=user.name, time_ms=now_ms(), undoes=undoes)
-                .returning(tables.batches.c.id)
-            )
-            batch_id = int(made.scalar_one())
-            # In the order of their ids, so that two batches cannot wait for each other.
-            order = sorted(range(len(operations)), key=lambda n: operations[n][0])
-            results: list[Any] = [None] * len(operations)
-            for number in order:
-                results[number] = self._one(connection, user, operations[number], share, batch_id)
-            refused = [r for r in results if r["status"] in ("conflict", "invalid")]
-            if refused and all_or_nothing:
-                raise ReviewConflictError(
-                    f"Nothing was saved: {len(refused)} of {len(results)} items were changed "
-                    "meanwhile, or do not take this.",
-                    hint="Load them again.",
-                    results=results,
-                )
-            saved = sum(r["status"] == "saved" for r in results)
-            note(connection, user.name, decision, detail={"batch": batch_id, "saved": saved})
-            return {"batch": batch_id, "results": results, "saved": saved}
-
-        return once(self._database, user.name, key, request, act)
 
     def again(
         self,
@@ -166,49 +120,14 @@ class Decisions:
     ) -> dict[str, Any]:
         """The content of an item with a change that needs no check, in a transaction at hand."""
         content = change(content_at(connection, row.id, row.revision))
-        reply = self._append(connection, row, user, content, effort)
+        reply = self.append(connection, row, user, content, effort)
         # Who labelled it stays who labelled it.
         connection.execute(
             tables.items.update().where(tables.items.c.id == row.id).values(author=row.author)
         )
         return reply
 
-    def _one(
-        self,
-        connection: sa.Connection,
-        user: User,
-        operation: tuple[int, int, Callable[[Any, Content], Any]],
-        effort: Effort,
-        batch_id: int,
-    ) -> dict[str, Any]:
-        item_id, basis, change = operation
-        try:
-            row = get_row(connection, item_id, lock=True)
-            if row.revision != basis:
-                return {
-                    "item": item_id,
-                    "status": "conflict",
-                    "revision": row.revision,
-                    "error": f"It is at revision {row.revision}, not {basis}.",
-                }
-            self._check_open(connection, row, user)
-            before = content_at(connection, item_id, row.revision)
-            raw = change(row, before)
-            if raw is None:
-                return {"item": item_id, "status": "unchanged", "revision": row.revision}
-            restored = isinstance(raw, Restored)  # it was checked when it was saved
-            content = raw if restored else check_content(raw, self._frame(row, user), before)
-            reply = self._append(connection, row, user, content, effort, batch_id)
-        except ReviewError as error:
-            return {"item": item_id, "status": "invalid", "revision": basis, "error": str(error)}
-        return {
-            "item": item_id,
-            "status": "saved",
-            "revision": reply["revision"],
-            "item_state": reply["item"],
-        }
-
-    def _append(
+    def append(
         self,
         connection: sa.Connection,
         row: Any,
@@ -264,7 +183,7 @@ class Decisions:
             "item": queue_item(saved, user),
         }
 
-    def _check_open(self, connection: sa.Connection, row: Any, user: User) -> None:
+    def check_open(self, connection: sa.Connection, row: Any, user: User) -> None:
         """Whether this user may change this item now."""
         check_may_see(connection, row, user)
         if row.iteration in self._material.iterations and self._material.is_closed(row.iteration):
@@ -288,7 +207,8 @@ class Decisions:
                 holder=holder,
             )
 
-    def _frame(self, row: Any, user: User) -> Frame:
+    def frame(self, row: Any, user: User) -> Frame:
+        """What content of this item has to fit."""
         config = self._material.config
         return Frame(
             row.n_rows,

@@ -29,7 +29,8 @@ from tsloop.review import tables
 from tsloop.review.audit import note
 from tsloop.review.content import Content
 from tsloop.review.database import Database
-from tsloop.review.items import ASKED_KINDS, content_at, count_states, to_review
+from tsloop.review.items import content_at
+from tsloop.review.listing import ASKED_KINDS, count_states, to_review
 from tsloop.review.material import Material
 from tsloop.review.people import User
 

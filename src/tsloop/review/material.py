@@ -52,6 +52,7 @@ class Material:
         self._lock = threading.RLock()
         self._files: dict[str, tuple[Any, Any]] = {}
         self._arrays: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._reading: dict[tuple[str, ...], threading.Lock] = {}
 
     def _cached(self, name: str, paths: Sequence[Path], make: Callable[[], T]) -> T:
         """What ``make`` gave when the files last changed."""
@@ -64,17 +65,26 @@ class Material:
             return held[1]
 
     def _sized(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
-        """The least recently used arrays go where the rows become too many."""
+        """The least recently used arrays go where the rows become too many.
+
+        Who asks for what another thread is reading waits for it, and does not read it again.
+        """
         with self._lock:
             if key in self._arrays:
                 self._arrays.move_to_end(key)
                 return self._arrays[key]  # type: ignore[no-any-return]
-        made = make()
-        with self._lock:
-            self._arrays[key] = made
-            while len(self._arrays) > 1 and self._n_rows() > MAX_CACHED_ROWS:
-                self._arrays.popitem(last=False)
-        return made
+            reading = self._reading.setdefault(key, threading.Lock())
+        with reading:
+            with self._lock:
+                if key in self._arrays:
+                    return self._arrays[key]  # type: ignore[no-any-return]
+            made = make()
+            with self._lock:
+                self._arrays[key] = made
+                self._reading.pop(key, None)
+                while len(self._arrays) > 1 and self._n_rows() > MAX_CACHED_ROWS:
+                    self._arrays.popitem(last=False)
+            return made
 
     def _n_rows(self) -> int:
         return sum(len(held) for held in self._arrays.values() if held is not None)

@@ -15,15 +15,27 @@ from tsloop.review.database import Database
 from tsloop.review.decisions import Restored
 from tsloop.review.items import content_at
 
-__all__ = ["OPERATIONS", "Change", "parse_operation", "pick_controls", "undo_operations"]
+__all__ = [
+    "OPERATIONS",
+    "Change",
+    "Operation",
+    "judged_by_score",
+    "parse_operation",
+    "pick_controls",
+    "undecided",
+    "undo_operations",
+]
 
 Change = Callable[[Any, Content], Any]
 """From the row of an item and its content to the new content; ``None`` where nothing changes."""
 
+Operation = tuple[int, int, Change]
+"""An item, the revision that it must be at, and the change."""
+
 OPERATIONS = ("accept", "reject", "add", "none", "put")
 
 
-def parse_operation(raw: Mapping[str, Any]) -> tuple[int, int, Change]:
+def parse_operation(raw: Mapping[str, Any]) -> Operation:
     """Item, the revision that it must be at, and the change."""
     kind = raw.get("op")
     if kind not in OPERATIONS:
@@ -66,7 +78,7 @@ def _score(raw: Mapping[str, Any], key: str, default: float) -> float:
     return float(value)
 
 
-def _undecided(row: Any, before: Content) -> list[Mapping[str, Any]]:
+def undecided(row: Any, before: Content) -> list[Mapping[str, Any]]:
     """Proposals of the item's own model that nobody has judged; none where it is blind."""
     if row.blind:
         return []
@@ -79,7 +91,7 @@ def _accept(raw: Mapping[str, Any]) -> Change:
     least = _score(raw, "min_score", 0.0)
 
     def change(row: Any, before: Content) -> Content | None:
-        found = [p for p in _undecided(row, before) if (p["score"] or 0.0) >= least]
+        found = [p for p in undecided(row, before) if (p["score"] or 0.0) >= least]
         free = [p for p in found if not _overlaps(p, before["intervals"])]
         if not free:
             return None
@@ -89,6 +101,16 @@ def _accept(raw: Mapping[str, Any]) -> Change:
         return _begun({**before, "intervals": [*before["intervals"], *new], "result": "ok"})
 
     return change
+
+
+def judged_by_score(verdict: str, score: float, state: str | None) -> Change:
+    """Accept what scores at least ``score``, or reject what scores less."""
+    if verdict not in ("accept", "reject"):
+        raise ReviewInvalidError(f"op: {verdict!r} must be accept or reject.", field="op")
+    if state not in (None, "done"):
+        raise ReviewInvalidError(f"state: {state!r} must be done or nothing.", field="state")
+    given = {"min_score": score} if verdict == "accept" else {"below": score}
+    return _with_state((_accept if verdict == "accept" else _reject)(given), state)
 
 
 def _overlaps(proposal: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> bool:
@@ -102,9 +124,13 @@ def _overlaps(proposal: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) ->
 
 def _reject(raw: Mapping[str, Any]) -> Change:
     most = _score(raw, "max_score", 1.0)
+    below = _score(raw, "below", 1.0) if "below" in raw else None
+
+    def is_low(score: float) -> bool:
+        return score <= most if below is None else score < below
 
     def change(row: Any, before: Content) -> Content | None:
-        found = [p["id"] for p in _undecided(row, before) if (p["score"] or 0.0) <= most]
+        found = [p["id"] for p in undecided(row, before) if is_low(p["score"] or 0.0)]
         return _begun({**before, "rejected": [*before["rejected"], *found]}) if found else None
 
     return change
@@ -131,7 +157,7 @@ def _begun(content: Content) -> Content:
     return {**content, "state": "in_review" if content["state"] == "pending" else content["state"]}
 
 
-def undo_operations(database: Database, batch_id: int) -> list[tuple[int, int, Change]]:
+def undo_operations(database: Database, batch_id: int) -> list[Operation]:
     """What takes a batch back: each item gets the content from before it, as a new revision."""
     revisions = tables.revisions.c
     with database.read() as connection:

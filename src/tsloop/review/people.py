@@ -155,6 +155,24 @@ class People:
             note(connection, by.name, "token made", detail={"name": name})
         return token
 
+    def revoke_token(self, by: User, name: str) -> None:
+        """The token of a user stops working, and so does every login by it."""
+        require(by, "admin")
+        with self._database.write() as connection:
+            mine = tables.users.c.name == name
+            done = connection.execute(tables.users.update().where(mine).values(token_sha256=None))
+            if not done.rowcount:
+                raise ReviewNotFoundError(f"There is no user {name!r}.")
+            note(connection, by.name, "token revoked", detail={"name": name})
+
+    def token_mark(self, name: str) -> str:
+        """Tells one token of a user from the next, without telling the token; empty for none."""
+        with self._database.read() as connection:
+            held = connection.execute(
+                sa.select(tables.users.c.token_sha256).where(tables.users.c.name == name)
+            ).scalar()
+        return _hash(held)[:16] if held else ""
+
     def by_token(self, token: str) -> User | None:
         """The active user whose token this is."""
         digest = _hash(token)

@@ -31,7 +31,7 @@ def review_progress(project: Project, iteration: str) -> Progress | None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from tsloop.review.database import Database, default_database
-    from tsloop.review.items import count_states
+    from tsloop.review.listing import count_states
     from tsloop.review.material import Material
 
     path = default_database(project.local)

@@ -33,6 +33,8 @@ def serve(
     Off this machine, and behind a proxy (``require_tokens``), nobody gets in without a token, so at
     least one must have been made.
     """
+    # Beside the imports below: the first series is read when the first browser asks.
+    threading.Thread(target=_warm, args=(service,), daemon=True).start()
     import uvicorn
 
     from tsloop.review.web.app import create_app
@@ -60,11 +62,16 @@ def serve(
         lifespan="off",
     )
     say(f"Review page: {url}  (end it with Ctrl+C; whatever was saved stays)")
-    threading.Thread(target=service.warm, daemon=True).start()
     if browser:
         threading.Timer(0.5, webbrowser.open, [url]).start()
     with contextlib.suppress(KeyboardInterrupt):  # how one ends it
         uvicorn.Server(config).run()
+
+
+def _warm(service: ReviewService) -> None:
+    # What is wrong with a file is told to whoever asks for it.
+    with contextlib.suppress(Exception):
+        service.warm()
 
 
 def _free_port(host: str, port: int | None) -> int:

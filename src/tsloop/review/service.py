@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
-
 from tsloop.annotations.journal import latest, read_journal
-from tsloop.errors import ReviewConflictError, ReviewInvalidError, TsloopError
+from tsloop.errors import ReviewConflictError, TsloopError
 from tsloop.project import Project
-from tsloop.review import items as listing
-from tsloop.review import operations, tables
+from tsloop.review import items, listing
+from tsloop.review.batches import Batches
 from tsloop.review.database import Database, default_database
 from tsloop.review.decisions import Decisions
 from tsloop.review.finish import finish_iteration
@@ -21,9 +19,11 @@ from tsloop.review.importing import Importer
 from tsloop.review.material import Material
 from tsloop.review.people import People, User, account_name, require
 from tsloop.review.replies import forget_replies
-from tsloop.review.series_data import summary
+from tsloop.review.series_data import summary, view_of
 
 __all__ = ["ReviewService"]
+
+WARM_PX = 900
 
 
 class ReviewService:
@@ -39,6 +39,7 @@ class ReviewService:
         self.decisions = Decisions(self.database, self.material)
         self.holding = Holding(self.database, self.decisions)
         self.importer = Importer(self.database, self.material)
+        self.batches = Batches(self.database, self.material, self.decisions, self.importer)
         self._finishing = threading.Lock()
         self._stamps: dict[str, Any] = {}
         forget_replies(self.database)
@@ -46,11 +47,17 @@ class ReviewService:
     def warm(self) -> None:
         """Pay for imports and first reads before somebody waits for them."""
         name = self.material.open_iteration()
-        if name is not None and (rows := self.material.queue(name)):
-            self.material.series(rows[0].series_id)
-            parent = self.material.parent(name)
-            for variant in self.material.variants(parent):
-                self.material.scores(f"{parent}/{variant}", rows[0].series_id)
+        if name is None:
+            return
+        anybody = User("", "admin")
+        first = listing.next_item(self.database, name, anybody)
+        if first is None:
+            return
+        series_id = first["series"]["series_id"]
+        series = self.material.series(series_id)
+        view_of(series, px=WARM_PX, max_points=self.material.config.max_points)
+        for model in self.item(first["id"], anybody)["models"]:
+            self.material.scores(model["model"], series_id)
 
     def close(self) -> None:
         """Close the connections; whatever was answered is saved already."""
@@ -79,32 +86,33 @@ class ReviewService:
     def item(self, item_id: int, user: User) -> dict[str, Any]:
         """All that the page needs to show one item."""
         with self.database.read() as connection:
-            row = listing.get_row(connection, item_id)
-            listing.check_may_see(connection, row, user)
-            content = listing.content_at(connection, item_id, row.revision)
+            row = items.get_row(connection, item_id)
+            items.check_may_see(connection, row, user)
+            content = items.content_at(connection, item_id, row.revision)
         material = self.material
         entry = material.store.entry(row.series_id)
         series = material.series(row.series_id)
         question = row.question or {}
-        shown = listing.queue_item(row, user)
+        shown = items.queue_item(row, user)
         return {
             **shown,
             "n_suspects": shown["suspects"],
             "series": summary(entry, series, row.series_key),
             "changed": entry.sha256 != row.series_sha256,
-            "proposals": listing.public_proposals(
+            "proposals": items.public_proposals(
                 row, lambda rows: material.times(row.series_id, rows)
             )
             if entry.sha256 == row.series_sha256
             else [],
-            "models": [] if row.blind else self._models(row),
+            "models": [] if row.blind else self._models(row, user),
             "previous": None if row.blind else self._previous(row),
             "suspects": [_suspect(s) for s in question.get("suspects") or ()],
-            "content": listing.content_of(content),
+            "content": items.content_of(content),
             "approval_detail": row.approval,
         }
 
-    def _models(self, row: Any) -> list[dict[str, Any]]:
+    def _models(self, row: Any, user: User) -> list[dict[str, Any]]:
+        hidden = self.hides_scores(row.series_key, user)
         parent = self.material.parent(row.iteration)
         found = []
         for variant in self.material.variants(parent):
@@ -119,7 +127,7 @@ class ReviewService:
                         "status": str(detection.status),
                         "reason": detection.reason,
                         "threshold": self.material.threshold(model),
-                        "scores": str(detection.status) != "failed",
+                        "scores": str(detection.status) != "failed" and not hidden,
                         "sha256": self.material.model_sha256(model),
                     }
                 )
@@ -152,60 +160,6 @@ class ReviewService:
             for n, i in enumerate(found)
         ]
         return {"model": model, "proposals": proposals}
-
-    def batch(
-        self,
-        user: User,
-        raw: Sequence[Mapping[str, Any]],
-        *,
-        seconds: float = 0.0,
-        all_or_nothing: bool = True,
-        key: str = "",
-    ) -> tuple[dict[str, Any], bool]:
-        """Many changes, one transaction; a share of accepted items is asked again, blind."""
-        if len(raw) > self.material.config.max_batch:
-            raise ReviewInvalidError(
-                f"operations: {len(raw)} are more than review.max_batch "
-                f"({self.material.config.max_batch}).",
-                field="operations",
-            )
-        parsed = [operations.parse_operation(op) for op in raw]
-        if len({op[0] for op in parsed}) != len(parsed):
-            raise ReviewInvalidError("operations: an item may come only once.", field="operations")
-        reply, replayed = self.decisions.batch(
-            user,
-            parsed,
-            ["batch", list(raw), all_or_nothing],
-            seconds=seconds,
-            all_or_nothing=all_or_nothing,
-            key=key,
-        )
-        if not replayed:
-            accepted = {op["item"] for op in raw if op.get("op") in ("accept", "add")}
-            saved = [r["item"] for r in reply["results"] if r["status"] == "saved"]
-            self._controls(reply["batch"], [i for i in saved if i in accepted])
-        return {**reply, "audit": []}, replayed
-
-    def _controls(self, batch_id: int, item_ids: Sequence[int]) -> None:
-        """Nobody is told which items of a batch will come again."""
-        chosen = operations.pick_controls(batch_id, item_ids, self.material.config.audit_share)
-        if not chosen:
-            return
-        with self.database.write() as connection:
-            rows = [listing.get_row(connection, item_id) for item_id in chosen]
-            self.importer.add_controls(connection, [r for r in rows if not r.blind])
-
-    def undo(self, user: User, batch_id: int, key: str = "") -> tuple[dict[str, Any], bool]:
-        """Take a batch back; items that changed since stay as they are, and are named."""
-        return self.decisions.batch(
-            user,
-            operations.undo_operations(self.database, batch_id),
-            ["undo", batch_id],
-            decision="undo",
-            all_or_nothing=False,
-            undoes=batch_id,
-            key=key,
-        )
 
     def correct(self, user: User, key: str, iteration: str | None) -> dict[str, Any]:
         """An item in the open iteration for any series: how old labels are corrected."""
@@ -242,21 +196,10 @@ class ReviewService:
                 self.database, self.material, iteration, user, allow_open=allow_open
             )
 
-    def hides_scores(self, series_key: str, item_id: int | None) -> bool:
-        """Whether a blind item is open for the series, so that its scores must not be seen."""
-        columns = tables.items.c
-        query = sa.select(columns.id, columns.blind).where(
-            columns.series_key == series_key,
-            columns.active,
-            columns.state.in_(("pending", "in_review", "needs_fix")),
-        )
+    def hides_scores(self, series_key: str, user: User) -> bool:
+        """Whether this user may still label the series blind: its scores are shown nowhere then."""
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        blind = {row.id for row in rows if row.blind}
-        if item_id is not None and item_id not in blind:
-            asked = {row.id for row in rows}
-            return bool(blind) and item_id not in asked
-        return bool(blind)
+            return listing.has_open_blind_item(connection, series_key, user)
 
     def labelled_ids(self, iteration: str) -> set[str]:
         """Series that are labelled already; none where a journal cannot be read."""

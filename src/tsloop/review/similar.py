@@ -21,6 +21,8 @@ MIN_WIDTH = 4
 MAX_WIDTH = 20_000
 PER_SERIES = 5
 SKETCH_PX = 16
+MIN_ROOM = 12
+"""Rows around a match in its picture: one row alone would show nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,10 @@ class Match:
     distance: float
 
     def sketch(self, series: Series) -> dict[str, Any]:
-        """A small picture, as parallel lists."""
-        rows = reduced(series.values[self.start : self.end + 1], SKETCH_PX, 100) + self.start
+        """A small picture of the rows and some around them, as parallel lists."""
+        room = max(MIN_ROOM, (self.end - self.start) // 4)
+        low, high = max(0, self.start - room), min(len(series), self.end + 1 + room)
+        rows = reduced(series.values[low:high], SKETCH_PX, 100) + low
         return {
             "key": series_key(self.series_id),
             "series_id": self.series_id,

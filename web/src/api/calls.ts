@@ -54,13 +54,19 @@ export const approve = (
 ) => request<api.QueueItem>('POST', `/api/items/${id}/approval`,
   { body, headers: { 'Idempotency-Key': key } })
 
-export type Operation =
-  | { item: number; revision: number; op: 'accept'; min_score: number; state: 'done' | null }
-  | { item: number; revision: number; op: 'reject'; max_score: number; state: 'done' | null }
-  | { item: number; revision: number; op: 'add'; intervals: { start: number; end: number; label: string }[] }
+export interface Operation {
+  item: number; revision: number; op: 'add'; intervals: { start: number; end: number; label: string }[]
+}
 export const batch = (
   body: { operations: Operation[]; all_or_nothing: boolean; seconds: number }, key: string,
 ) => request<api.BatchResult>('POST', '/api/items/batch',
+  { body, headers: { 'Idempotency-Key': key } })
+export const countQueueBatch = (iteration: string | null, score: number, signal?: AbortSignal) =>
+  request<api.QueueBatchCount>('GET', `/api/queue/batch${query({ iteration, score })}`,
+    signal ? { signal } : {})
+export const judgeQueue = (
+  body: { iteration: string; op: 'accept' | 'reject'; score: number; state: 'done' | null }, key: string,
+) => request<{ batch: number; saved: number; refused: number }>('POST', '/api/queue/batch',
   { body, headers: { 'Idempotency-Key': key } })
 export const undoBatch = (id: number, key: string) =>
   request<api.BatchResult>('POST', `/api/batches/${id}/undo`,
@@ -76,13 +82,13 @@ export async function getRows(key: string, start: number, end: number): Promise<
   const wanted = query({ start, end, px: Math.max(64, end - start + 1) })
   return decodeWindow(await bytes(`/api/series/${at(key)}/window${wanted}`))
 }
-export const getOverview = (key: string, px: number, model: string | null, item: number) =>
-  request<api.Overview>('GET', `/api/series/${at(key)}/overview${query({ px, model, item })}`)
+export const getOverview = (key: string, px: number, model: string | null) =>
+  request<api.Overview>('GET', `/api/series/${at(key)}/overview${query({ px, model })}`)
 export const getScores = (
-  key: string, models: readonly string[], start: number, end: number, px: number, item: number,
+  key: string, models: readonly string[], start: number, end: number, px: number,
   signal?: AbortSignal,
 ) => request<api.ScoreCurves>('GET',
-  `/api/series/${at(key)}/scores${query({ model: models, start, end, px, item })}`,
+  `/api/series/${at(key)}/scores${query({ model: models, start, end, px })}`,
   signal ? { signal } : {})
 export const getDays = (key: string, start: number, end: number, n: number, signal?: AbortSignal) =>
   request<api.Days>('GET', `/api/series/${at(key)}/days${query({ start, end, n, px: 600 })}`,
@@ -102,3 +108,13 @@ export const getJobLog = (id: string, offset: number) =>
   request<api.JobLog>('GET', `/api/jobs/${at(id)}/log${query({ offset })}`)
 export const cancelJob = (id: string) =>
   request<api.Job>('POST', `/api/jobs/${at(id)}/cancel`, { body: {} })
+
+export const getPeople = () => request<{ users: api.Person[] }>('GET', '/api/users')
+export const putPerson = (name: string, body: { role: api.Role; active: boolean }) =>
+  request<unknown>('PUT', `/api/users/${at(name)}`, { body })
+/** The token itself: the server shows it this once. */
+export const makeToken = (name: string) =>
+  request<{ token: string }>('POST', `/api/users/${at(name)}/token`, { body: {} })
+export const revokeToken = (name: string) => request<null>('DELETE', `/api/users/${at(name)}/token`)
+export const getAudit = (user: string | null, before: number | null, limit: number) =>
+  request<{ events: api.AuditEvent[] }>('GET', `/api/audit${query({ user, before, limit })}`)

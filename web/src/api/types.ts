@@ -2,8 +2,16 @@
 
 import type { Attribute, Basis, ItemState, Label, Proposal, Result } from '../core/types'
 
+export type Role = 'annotator' | 'reviewer' | 'admin'
+
+export interface Person { name: string; role: Role; active: boolean; has_token: boolean }
+export interface AuditEvent {
+  id: number; time_ms: number; user: string; action: string; item: number | null
+  detail: Record<string, unknown>
+}
+
 export interface Session {
-  user: { name: string; role: 'annotator' | 'reviewer' | 'admin' } | null
+  user: { name: string; role: Role } | null
   login: 'name' | 'token'
   csrf: string
   project: string
@@ -122,6 +130,9 @@ export interface Similar {
   query: { start: number; end: number }; searched: number; truncated: boolean; matches: Match[]
 }
 
+interface Affected { series: number; proposals: number }
+export interface QueueBatchCount { score: number; accept: Affected; reject: Affected }
+
 export interface BatchResult {
   batch: number; saved: number; audit: number[]
   results: { item: number; status: string; revision: number; error?: { message: string } }[]
@@ -151,4 +162,5 @@ export interface Quality {
 }
 export interface Revision {
   revision: number; author: string; time_ms: number; decision: string; seconds: number | null
+  model: string | null; content: Content
 }

@@ -1,6 +1,6 @@
 /** Which key does what. The help page, the handler and the tests read the same table. */
 
-export type Mode = 'review' | 'edge' | 'queue' | 'iteration'
+export type Mode = 'review' | 'edge' | 'queue' | 'iteration' | 'people'
 
 export interface Binding {
   readonly chords: readonly string[]
@@ -65,6 +65,7 @@ export const BINDINGS: readonly Binding[] = [
   b('review', 'view', 'models', 'M'),
   b('review', 'view', 'difference', 'D'),
   b('review', 'view', 'blind', 'b'),
+  b('review', 'view', 'history', 'H'),
   b('review', 'view', 'help', '?'),
   b('edge', 'edge', 'edgeLeft', 'ArrowLeft'),
   b('edge', 'edge', 'edgeRight', 'ArrowRight'),
@@ -88,10 +89,16 @@ export const BINDINGS: readonly Binding[] = [
   b('queue', 'queue', 'search', '/'),
   b('queue', 'queue', 'toIteration', 'i'),
   b('queue', 'queue', 'batch', 'A'),
+  b('queue', 'queue', 'people', 'P'),
   b('queue', undefined, 'help', '?'),
   b('iteration', 'iteration', 'queue', 'q'),
   b('iteration', 'iteration', 'finish', 'f'),
+  b('iteration', 'iteration', 'people', 'P'),
   b('iteration', undefined, 'help', '?'),
+  b('people', 'people', 'addUser', 'a'),
+  b('people', 'people', 'queue', 'q'),
+  b('people', 'people', 'toIteration', 'i'),
+  b('people', undefined, 'help', '?'),
 ]
 
 /** `ctrl+shift+z`, `A`, `?`: printed characters carry their shift, named keys say it. */

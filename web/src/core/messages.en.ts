@@ -103,12 +103,13 @@ export default {
   'help.title': 'Keys', 'help.moves_on': 'Accept and reject move on', 'help.moves_on_hint':
     'After the last open proposal the item is saved as done and the next one opens.',
 
+  'batch.working': 'Working through the queue; a long one takes minutes. You can go on reviewing.',
   'batch.title': 'Accept or reject many', 'batch.scope_item': 'this series', 'batch.scope_queue': 'all open series of the queue',
   'batch.accept': 'Accept {n} at or above', 'batch.reject': 'Reject {n} below',
   'batch.score': 'Score', 'batch.hint': 'One step to undo. Blind items are never part of it.',
-  'batch.queue_hint': '{n} series; some come back blind, as a check.', 'batch.done': 'and mark the series as done',
+  'batch.queue_hint': 'Every open series that is yours to answer; some come back blind, as a check.', 'batch.done': 'and mark the series as done',
   'batch.saved': '{n} series saved.', 'batch.audit': '{n} of them will be shown again, blind.', 'batch.undone': 'Taken back: {n} series.',
-  'batch.accept_queue': 'Accept at or above', 'batch.reject_queue': 'Reject below', 'batch.failed': '{n} series were not changed (somebody saved them meanwhile).',
+  'batch.accept_queue': 'Accept {n} in {series} series, at or above', 'batch.reject_queue': 'Reject {n} in {series} series, below', 'batch.failed': '{n} series were not changed (somebody saved them meanwhile).',
 
   'similar.title': 'Looks like rows {start}–{end}', 'similar.scope_group': 'same unit', 'similar.scope_queue': 'queue',
   'similar.scope_self': 'this series', 'similar.distance': 'distance', 'similar.accept': 'Add {n} as {label}',
@@ -144,5 +145,14 @@ export default {
   'quality.decisions': 'Decisions', 'quality.bias': 'Planted errors accepted', 'quality.agreement': 'Agreement: {pairs} pairs, κ {kappa}, mean IoU {iou}',
   'job.queued': 'queued', 'job.running': 'running', 'job.succeeded': 'succeeded', 'job.failed': 'failed',
   'job.cancelled': 'cancelled', 'job.lost': 'lost',
+  'people.title': 'People', 'people.role': 'Role', 'people.access': 'Access', 'people.name': 'Name', 'people.add': 'Add',
+  'people.has_token': 'has a token', 'people.here_only': 'on this machine only', 'people.off': 'switched off',
+  'people.make_token': 'Make a token', 'people.new_token': 'New token', 'people.revoke': 'Revoke', 'people.switch_off': 'Switch off', 'people.switch_on': 'Switch on',
+  'people.token_once': 'The token of {name}, shown this once. Whoever has it reviews under this name:',
+  'people.admins_only': 'Admins add people and hand out tokens.',
+  'people.audit': 'Audit trail', 'people.time': 'When', 'people.what': 'What', 'people.older': 'Older',
+  'role.annotator': 'annotator', 'role.reviewer': 'reviewer', 'role.admin': 'admin',
+  'history.none': 'Nobody has saved anything here yet.', 'history.rejected': '{n} rejected', 'history.model': 'Model on screen',
+  'action.history': 'history of the series', 'action.people': 'people and audit trail', 'action.addUser': 'add somebody', 'group.people': 'People', 'nav.people': 'People',
   'error.load': 'Not loaded: {message}', 'error.unreachable': 'The server does not answer.',
 }

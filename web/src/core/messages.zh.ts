@@ -104,12 +104,13 @@ const zh: Messages = {
   'help.title': '快捷键', 'help.moves_on': '接受、拒绝后自动前进', 'help.moves_on_hint':
     '最后一个预标注判断完后，该条保存为完成并打开下一条。',
 
+  'batch.working': '正在处理队列；较长的队列需要几分钟，您可以继续审核。',
   'batch.title': '批量接受或拒绝', 'batch.scope_item': '本序列', 'batch.scope_queue': '队列中所有待审序列',
   'batch.accept': '接受 {n} 个（不低于）', 'batch.reject': '拒绝 {n} 个（低于）',
   'batch.score': '得分', 'batch.hint': '一步即可撤销。盲审条目不包括在内。',
-  'batch.queue_hint': '共 {n} 条；其中一部分会再次盲审抽查。', 'batch.done': '并将序列标记为完成',
+  'batch.queue_hint': '包括所有待您审核的序列；其中一部分会再次盲审抽查。', 'batch.done': '并将序列标记为完成',
   'batch.saved': '已保存 {n} 条。', 'batch.audit': '其中 {n} 条将再次盲审。', 'batch.undone': '已撤回 {n} 条。',
-  'batch.accept_queue': '接受不低于', 'batch.reject_queue': '拒绝低于', 'batch.failed': '{n} 条未改动（期间有人保存）。',
+  'batch.accept_queue': '接受 {series} 条序列中的 {n} 个（不低于）', 'batch.reject_queue': '拒绝 {series} 条序列中的 {n} 个（低于）', 'batch.failed': '{n} 条未改动（期间有人保存）。',
 
   'similar.title': '与第 {start}–{end} 行相似', 'similar.scope_group': '同一装置', 'similar.scope_queue': '队列',
   'similar.scope_self': '本序列', 'similar.distance': '距离', 'similar.accept': '添加 {n} 个为“{label}”',
@@ -145,6 +146,15 @@ const zh: Messages = {
   'quality.decisions': '判断', 'quality.bias': '误收植入错误', 'quality.agreement': '一致性：{pairs} 对，κ {kappa}，平均 IoU {iou}',
   'job.queued': '排队', 'job.running': '运行中', 'job.succeeded': '成功', 'job.failed': '失败',
   'job.cancelled': '已取消', 'job.lost': '丢失',
+  'people.title': '人员', 'people.role': '角色', 'people.access': '访问方式', 'people.name': '姓名', 'people.add': '添加',
+  'people.has_token': '持有令牌', 'people.here_only': '仅限本机', 'people.off': '已停用',
+  'people.make_token': '发放令牌', 'people.new_token': '更换令牌', 'people.revoke': '撤销令牌', 'people.switch_off': '停用', 'people.switch_on': '启用',
+  'people.token_once': '{name} 的令牌，仅显示这一次。持有者即以此名字审核：',
+  'people.admins_only': '由管理员添加人员并发放令牌。',
+  'people.audit': '操作记录', 'people.time': '时间', 'people.what': '操作', 'people.older': '更早',
+  'role.annotator': '标注员', 'role.reviewer': '审核员', 'role.admin': '管理员',
+  'history.none': '这里还没有任何保存。', 'history.rejected': '拒绝 {n} 个', 'history.model': '当时的模型',
+  'action.history': '本序列的历史', 'action.people': '人员与操作记录', 'action.addUser': '添加人员', 'group.people': '人员', 'nav.people': '人员',
   'error.load': '未能加载：{message}', 'error.unreachable': '服务器没有响应。',
 }
 export default zh

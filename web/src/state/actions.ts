@@ -228,6 +228,7 @@ const ACTIONS: Record<string, (chord: string) => void> = {
   models: toggle('models'),
   difference: toggle('difference'),
   blind: toggle('hidden'),
+  history: ask('history'),
   help: ask('help'),
   edgeLeft: () => edges.moveBy(-1),
   edgeRight: () => edges.moveBy(1),

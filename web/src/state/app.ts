@@ -81,6 +81,9 @@ export function dismiss(id: number): void {
   if (index >= 0) toasts.splice(index, 1)
 }
 
+/** People and the audit trail are shown to reviewers and admins. */
+export const seesPeople = computed(() => session.value?.user !== null && session.value?.user?.role !== 'annotator')
+
 /** Tell what went wrong, once, in words; a request that was given up is no news. */
 export function complain(error: unknown): void {
   if (error instanceof DOMException && error.name === 'AbortError') return
@@ -98,11 +101,11 @@ export async function start(): Promise<void> {
 }
 
 /** `#/queue`, `#/item/17`, `#/iteration`: a reload comes back to the same place. */
-export interface Route { view: 'queue' | 'review' | 'iteration'; item: number | null }
+export interface Route { view: 'queue' | 'review' | 'iteration' | 'people'; item: number | null }
 function parse(hash: string): Route {
   const [, view, id] = hash.split('/')
   if (view === 'item' && id && /^\d+$/.test(id)) return { view: 'review', item: Number(id) }
-  return { view: view === 'iteration' ? 'iteration' : 'queue', item: null }
+  return { view: view === 'iteration' || view === 'people' ? view : 'queue', item: null }
 }
 export const route = ref<Route>(parse(location.hash))
 addEventListener('hashchange', () => { route.value = parse(location.hash) })

@@ -26,6 +26,25 @@ export async function runBatch(operations: calls.Operation[], seconds = 0): Prom
   }
 }
 
+/** The whole queue, however long: the server knows which series are open. */
+export async function judgeQueue(op: 'accept' | 'reject', score: number, finish: boolean): Promise<void> {
+  const iteration = queue.iteration()
+  if (!iteration) return
+  say(t('batch.working'))
+  try {
+    const done = await calls.judgeQueue({ iteration, op, score, state: finish ? 'done' : null }, newKey())
+    const words = [t('batch.saved', { n: done.saved })]
+    if (done.refused > 0) words.push(t('batch.failed', { n: done.refused }))
+    say(words.join(' '), done.refused > 0 ? 'bad' : 'info', {
+      text: t('action.undo'), run: () => void takeBack(done.batch),
+    })
+    data.forget()
+    await queue.refresh()
+  } catch (error) {
+    complain(error)
+  }
+}
+
 async function takeBack(batch: number): Promise<void> {
   try {
     const result = await calls.undoBatch(batch, newKey())

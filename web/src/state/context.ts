@@ -48,7 +48,7 @@ async function load(): Promise<void> {
         sisters.value = found.sisters.map((one) => ({ key: one.key, name: one.series_id, unit: one.unit, samples: toSamples(one) }))
       }) : null,
     show.scores && !blind.value && models.length > 0
-      ? calls.getScores(key, models, start, end, 1000, current.id, signal).then((found) => {
+      ? calls.getScores(key, models, start, end, 1000, signal).then((found) => {
         curves.value = found.models.map((one) => ({ model: one.model, threshold: one.threshold, samples: toSamples(one) }))
       }) : null,
   ]

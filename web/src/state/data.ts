@@ -31,7 +31,7 @@ const ahead = new Map<number, Promise<Loaded>>()
 async function fetchItem(id: number): Promise<Loaded> {
   const item = await calls.getItem(id)
   const model = item.models.find((one) => one.primary && one.scores)?.model ?? null
-  const found = await calls.getOverview(item.series.key, PIXELS, item.blind ? null : model, id)
+  const found = await calls.getOverview(item.series.key, PIXELS, item.blind ? null : model)
   return { item, overview: toSamples(found), heat: found.heat }
 }
 

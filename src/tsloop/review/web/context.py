@@ -89,8 +89,10 @@ def _identify(request: Request, context: Context) -> Caller:
             raise ApiError(401, "unauthenticated", "This token is not valid.")
         return Caller(user, by_token=True)
     cookie = request.cookies.get(context.signer.cookie, "")
-    name = context.signer.read(cookie) if cookie else None
-    if name is not None and (found := people.get(name)) is not None:
+    said = context.signer.read(cookie) if cookie else None
+    found = people.get(said[0]) if said else None
+    # Who logged in by a token is logged in as long as that token is good.
+    if said and found and said[1] in ("", people.token_mark(found.name)):
         return Caller(found)
     return Caller(context.service.owner() if context.loopback else None)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from tsloop.review import items as listing
+from tsloop.review import items, listing
 from tsloop.review.content import STATES
 from tsloop.review.decisions import Effort
 from tsloop.review.service import ReviewService
@@ -60,6 +60,16 @@ class Batch(BaseModel):
 
     operations: list[dict[str, Any]]
     all_or_nothing: bool = True
+    seconds: float = Field(0.0, ge=0, le=86_400)
+
+
+class QueueBatch(BaseModel):
+    """One verdict for every open series: accept from a score on, or reject below it."""
+
+    op: str = Field(pattern="^(accept|reject)$")
+    score: float = Field(ge=0, le=1)
+    state: str | None = Field(None, pattern="^done$")
+    iteration: str = Field("", max_length=64)
     seconds: float = Field(0.0, ge=0, le=86_400)
 
 
@@ -135,6 +145,40 @@ def get_next(
     return found if found is not None else Response(status_code=204)
 
 
+@router.get("/queue/batch")
+def count_queue_batch(
+    service: Service,
+    user: CurrentUser,
+    score: Annotated[float, Query(ge=0, le=1)],
+    iteration: str = "",
+) -> dict[str, Any]:
+    """How many open series and proposals lie at or above a score (accept) and below it (reject)."""
+    name = _iteration(service, iteration) or ""
+    return service.batches.count_queue(user, name, score)
+
+
+@router.post("/queue/batch")
+def post_queue_batch(
+    body: QueueBatch,
+    service: Service,
+    user: CurrentUser,
+    response: Response,
+    idempotency_key: IdempotencyKey = "",
+) -> dict[str, Any]:
+    """Accept or reject by score in the whole queue, however long it is: one step to undo."""
+    _need_key(idempotency_key)
+    reply, replayed = service.batches.judge_queue(
+        user,
+        _iteration(service, body.iteration) or "",
+        body.op,
+        body.score,
+        state=body.state,
+        seconds=body.seconds,
+        key=idempotency_key,
+    )
+    return _replayed(reply, replayed, response)
+
+
 @router.post("/items")
 def make_item(body: Correction, service: Service, user: CurrentUser) -> dict[str, Any]:
     """An item in the open iteration for any series: how older labels are corrected."""
@@ -155,8 +199,8 @@ def get_item(
 def get_revisions(item_id: ItemId, service: Service, user: CurrentUser) -> dict[str, Any]:
     """Everything that was ever said of an item, newest first."""
     with service.database.read() as connection:
-        listing.check_may_see(connection, listing.get_row(connection, item_id), user)
-    return {"revisions": listing.history(service.database, item_id)}
+        items.check_may_see(connection, items.get_row(connection, item_id), user)
+    return {"revisions": items.history(service.database, item_id)}
 
 
 @router.put("/items/{item_id}/decision")
@@ -257,7 +301,7 @@ def post_batch(
 ) -> dict[str, Any]:
     """Change many items in one transaction, which is one step to undo."""
     _need_key(idempotency_key)
-    reply, replayed = service.batch(
+    reply, replayed = service.batches.apply(
         user,
         body.operations,
         seconds=body.seconds,
@@ -276,5 +320,5 @@ def undo_batch(
     idempotency_key: IdempotencyKey = "",
 ) -> dict[str, Any]:
     """Take a batch back, where nobody changed its items since."""
-    reply, replayed = service.undo(user, batch_id, idempotency_key)
+    reply, replayed = service.batches.undo(user, batch_id, idempotency_key)
     return _replayed(reply, replayed, response)

@@ -16,7 +16,7 @@ from tsloop.execution import Executor, JobInfo, build_executor
 from tsloop.execution.dvc_command import dvc_environment
 from tsloop.loop.manager import Iteration as LoopIteration
 from tsloop.loop.manager import IterationManager
-from tsloop.review import items as listing
+from tsloop.review import listing
 from tsloop.review.audit import events
 from tsloop.review.backup import backup, export_lines
 from tsloop.review.people import require

@@ -20,7 +20,6 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/api/series")
 
-ItemQuery = Annotated[int | None, Query(ge=1, le=MAX_INT)]
 Moment = Annotated[float | None, Query(ge=-1e16, le=1e16)]
 Models = Annotated[list[str] | None, Query(max_length=20)]
 MAX_SISTERS = 20
@@ -77,17 +76,16 @@ def get_window(
 def get_overview(
     key: Key,
     service: Service,
-    _: CurrentUser,
+    user: CurrentUser,
     px: Px = 1200,
     model: str = "",
-    item: ItemQuery = None,
 ) -> dict[str, Any]:
     """The whole series, and a strip of the largest scores."""
     series = _series(service, key)
     limit = service.material.config.max_points
     view = series_data.view_of(series, px=_px(service, px), max_points=limit)
     heat = None
-    if model and not service.hides_scores(key, item):
+    if model and not service.hides_scores(key, user):
         scores = service.material.scores(model, series.id)
         if scores is not None:
             largest = series_data.heat(scores, min(HEAT, _px(service, px)))
@@ -99,15 +97,14 @@ def get_overview(
 def get_scores(
     key: Key,
     service: Service,
-    _: CurrentUser,
+    user: CurrentUser,
     model: Models = None,
     start: Row = None,
     end: Row = None,
     px: Px = 1200,
-    item: ItemQuery = None,
 ) -> dict[str, Any]:
     """Score curves of one or several models; none while the series is to be labelled blind."""
-    if service.hides_scores(key, item):
+    if service.hides_scores(key, user):
         raise ApiError(403, "forbidden", "This series is labelled blind: scores stay hidden.")
     series = _series(service, key)
     limit = service.material.config.max_points

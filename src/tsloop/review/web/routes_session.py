@@ -80,17 +80,19 @@ def log_in(
 ) -> dict[str, Any]:
     """Log in: by name on this machine, by token from elsewhere."""
     people = context.service.people
+    mark = ""
     if body.token:
         user = people.by_token(body.token.strip())
         if user is None:
             raise ApiError(401, "unauthenticated", "This token is not valid.")
+        mark = people.token_mark(user.name)
     elif context.loopback and body.name:
         user = people.ensure(check_user_name(body.name), "annotator")
     else:
         raise ApiError(401, "unauthenticated", "A token is needed.", "An admin makes it.")
     response.set_cookie(
         context.signer.cookie,
-        context.signer.session(user.name),
+        context.signer.session(user.name, mark),
         max_age=context.service.material.config.session_days * 86_400,
         httponly=True,
         samesite="strict",
@@ -149,3 +151,9 @@ def put_user(name: str, body: UserChange, service: Service, user: CurrentUser) -
 def make_token(name: str, service: Service, user: CurrentUser) -> dict[str, Any]:
     """A new token of a user (admin); it is shown once."""
     return {"token": service.people.make_token(user, name)}
+
+
+@router.delete("/users/{name}/token", status_code=204)
+def revoke_token(name: str, service: Service, user: CurrentUser) -> None:
+    """Let a token stop working (admin)."""
+    service.people.revoke_token(user, name)

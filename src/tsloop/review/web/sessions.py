@@ -54,19 +54,25 @@ class Signer:
         self.cookie = f"tsloop_review_{hashlib.sha256(secret).hexdigest()[:8]}"
         """A name per project: cookies do not know ports."""
 
-    def session(self, name: str) -> str:
-        """A cookie that says who somebody is, for some days."""
-        body = json.dumps({"name": name, "until": now_ms() + self._life_ms}).encode()
+    def session(self, name: str, token_mark: str = "") -> str:
+        """A cookie that says who somebody is, for some days, and by which token that was shown."""
+        until = now_ms() + self._life_ms
+        body = json.dumps({"name": name, "until": until, "token": token_mark}).encode()
         packed = base64.urlsafe_b64encode(body).decode().rstrip("=")
         return f"{packed}.{self._sign('session', packed)}"
 
-    def read(self, cookie: str) -> str | None:
-        """Whose cookie it is; ``None`` where it is forged, damaged or too old."""
+    def read(self, cookie: str) -> tuple[str, str] | None:
+        """Whose cookie it is, and the mark of the token that it was given for.
+
+        ``None`` where it is forged, damaged or too old.
+        """
         packed, _, signature = cookie.partition(".")
         if not hmac.compare_digest(signature.encode(), self._sign("session", packed).encode()):
             return None
         body: Any = json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
-        return str(body["name"]) if body["until"] > now_ms() else None
+        if body["until"] <= now_ms():
+            return None
+        return str(body["name"]), str(body.get("token", ""))
 
     def csrf(self, name: str) -> str:
         """What a page of ours, and no other, can send along with a change."""
