@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from tsloop.annotations.formats._annotator import said_blind
+from tsloop.annotations.blind import BLIND, Blindness, blindness
 from tsloop.annotations.formats.base import WriteContext
 from tsloop.annotations.formats.binding import said_by_file
 from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns
@@ -84,11 +84,16 @@ def task_of(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
             "series_sha256": record.series_sha256,
             "n_rows": record.n_rows,
             "label_set": record.label_set,
-            **said_blind(record),
+            **_not_blind(record),
         },
         "annotations": [] if model else [{"result": result, "was_cancelled": False}],
         "predictions": [item] if model else [],
     }
+
+
+def _not_blind(record: AnnotationRecord) -> dict[str, bool]:
+    """That a proposal was there. The key is the task's: it cannot vouch for later annotations."""
+    return {BLIND: False} if blindness(record) is Blindness.NO else {}
 
 
 def _all_proposed(record: AnnotationRecord) -> bool:
