@@ -11,10 +11,9 @@ import numpy as np
 from tsloop.annotations.blind import BLIND, Blindness, blindness
 from tsloop.annotations.formats.base import WriteContext
 from tsloop.annotations.formats.binding import said_by_file
-from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns
+from tsloop.annotations.formats.stamps import texts_from_ns
 from tsloop.annotations.formats.values import text_of
 from tsloop.annotations.record import DRAFT, AnnotationRecord
-from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis
 from tsloop.labels import Attribute, LabelSet
 
@@ -63,12 +62,6 @@ def _choice_texts(attribute: Attribute, language: str) -> list[str]:
 def task_of(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
     """A task with its series inline and one annotation, or one prediction where it is a model's."""
     series = context.store[record.series_id]
-    if digits_needed(series.timestamps) > 3:
-        raise AnnotationError(
-            f"Series {record.series_id!r} has times finer than a millisecond, which a browser "
-            "cannot tell apart.",
-            hint="Export in another format.",
-        )
     model = DRAFT in record.extra or _all_proposed(record)
     stamps = texts_from_ns(series.timestamps, 3, " ", "")
     values = [None if np.isnan(value) else float(value) for value in series.values]

@@ -55,6 +55,7 @@ class LabelStudio:
         bases=Bases.BY_RECORD,
         overall=True,
         resolution_ns=_MS,
+        inline=True,
     )
 
     def recognises(self, source: Source) -> bool:
