@@ -140,6 +140,42 @@ def test_gold_of_before_is_mended_by_a_statement(project: Project) -> None:
     assert "Added 0 records" in call(*stated).output
 
 
+def test_gold_of_before_is_mended_by_the_import_that_states_it(project: Project) -> None:
+    out = project.root / "out"
+    call("export", "trainset", out, "--from", journal(project, Basis.HUMAN), "--accept-loss")
+    command = ("import", out / "trainset.csv", "--into", "gold")
+    call(*command, "--blind-by", "wang")
+    path = project.labels("gold")
+    (record,) = gold_of(project)
+    before = {k: v for k, v in record.extra.items() if k != "blind"}
+    write_journal(path, [record.replace(extra=before, overall={"trend": "up"}, revision=2)])
+    old = path.read_bytes()
+    assert "There already: 1 record" in call(*command).output
+    stated = call(*command, "--blind-by", "li", "--dry-run").output
+    assert "There already, to be stated as blind: 1 record." in stated
+    assert "Would write 1 record" in stated
+    assert path.read_bytes() == old
+    assert "Wrote 1 record" in call(*command, "--blind-by", "li").output
+    assert path.read_bytes().startswith(old)
+    first, second = gold_of(project)
+    assert (second.revision, second.extra["blind"]["by"]) == (3, "li")
+    assert (second.intervals, second.overall) == (first.intervals, first.overall)
+    fit_gold(read_gold(path), SeriesStore.open(project.series), builtin_label_set())
+    assert "Nothing new to write." in call(*command, "--blind-by", "li").output
+
+
+def test_a_file_that_knows_of_a_proposal_states_nothing_of_gold(project: Project) -> None:
+    path = project.labels("gold")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(journal(project, Basis.IMPORTED).read_bytes())
+    out = project.root / "out"
+    call("export", "golden", out, "--from", journal(project, Basis.ACCEPTED))
+    (file,) = out.glob("*.label.json")
+    said = call("import", file, "--into", "gold", "--blind-by", "li")
+    assert (said.exit_code, "started from a model's proposal" in said.output) == (1, True)
+    assert len(gold_of(project)) == 1
+
+
 def test_a_join_with_an_accepted_interval_is_not_blind(project: Project) -> None:
     """Overlapping intervals of one label are joined on the way out."""
     path = project.root / "mine.jsonl"

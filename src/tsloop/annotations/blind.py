@@ -59,7 +59,8 @@ def check_blind(record: AnnotationRecord) -> None:
             f"The gold record of series {record.series_id!r} came from a file that does not say "
             "whether its labels started from a model's proposal; gold must be labelled blind.",
             hint="If they did not, say who states that: tsloop labels import FILE --into gold "
-            "--blind-by NAME, or tsloop labels gold add JOURNAL --blind-by NAME",
+            "--blind-by NAME, or tsloop labels gold add JOURNAL --blind-by NAME (of what is gold "
+            "already: tsloop labels gold add data/labels/gold.jsonl --blind-by NAME)",
         )
 
 

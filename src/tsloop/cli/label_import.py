@@ -200,7 +200,9 @@ class _Import:
             return bool(failures)
         names = list(read_iterations(project))
         records = [item.record for item in ready]
-        plan = plan_import(project, self.into, records, names, revise=self.revise)
+        plan = plan_import(
+            project, self.into, records, names, revise=self.revise, blind_by=self.blind_by
+        )
         say_plan(plan)
         if self.into == GOLD:
             plan, refused = blind_only(plan, self.blind_by, datetime.now(UTC))
