@@ -186,6 +186,26 @@ def test_training_rows_that_are_missing_or_changed_are_noticed(tmp_path: Path) -
     assert "1 items in the answer, 0 spans" in read(lines[0], without).failures[0].reason
 
 
+def test_one_fine_time_leaves_out_its_series_where_the_file_holds_the_series() -> None:
+    """The intervals alone are on whole milliseconds."""
+    stamps = START + 10**6 * np.arange(5)
+    stamps[3] += 500
+    fine, whole = Series("fine", stamps, np.zeros(5)), make_series("whole")
+    records = [
+        AnnotationRecord(
+            item.id, item.sha256, len(item), Status.OK, LABELS.ref, (Interval(0, 1, "step_up"),)
+        )
+        for item in (fine, whole)
+    ]
+    context = WriteContext(MemoryStore(fine, whole), LABELS)
+    done = export_records(get_format("label_studio"), records, context)
+    assert done.left_out == {"fine": f"the time {stamps[3]} ns is finer than it can write"}
+    assert [(loss.part, loss.count) for loss in done.losses if loss.substance] == [("records", 1)]
+    tasks = json.loads(next(data for name, data in done.files if name == "tasks.json"))
+    assert [task["data"]["series_id"] for task in tasks] == ["whole"]
+    assert list(export_records(get_format("nab"), records, context).left_out) == []
+
+
 def test_series_that_a_format_cannot_show_are_refused() -> None:
     fine = Series("fine", START + 1000 * np.arange(5), np.zeros(5))
     store = MemoryStore(fine)
@@ -201,7 +221,8 @@ def test_series_that_a_format_cannot_show_are_refused() -> None:
     left_out = export_records(get_format("label_studio"), [record], context).left_out
     assert "finer than it can write" in left_out["fine"]
     nothing = AnnotationRecord("fine", fine.sha256, 5, Status.NONE, LABELS.ref)
-    with pytest.raises(AnnotationError, match="finer than a millisecond"):
-        list(export_records(get_format("label_studio"), [nothing], context).files)
+    done = export_records(get_format("label_studio"), [nothing], context)
+    assert (list(done.left_out), done.n_records) == (["fine"], 0)
+    assert list(export_records(get_format("nab"), [nothing], context).left_out) == []
     with pytest.raises(AnnotationError, match="is not in the series store"):
         export_records(get_format("nab"), [record.replace(series_id="gone")], context)

@@ -18,6 +18,7 @@ from conformance_tools import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tsloop.annotations.blind import Blindness, blindness
 from tsloop.annotations.formats.base import Bases, Holds, Join, WriteContext
 from tsloop.annotations.formats.exporting import export_records
 from tsloop.annotations.formats.losses import held_part, losses_of
@@ -95,6 +96,20 @@ def test_losses_are_told_and_nothing_is_lost_twice(name: str, record: Annotation
     assert (held.replace(extra={}) == plain) <= (losses_of([plain], target.holds, LABELS) == [])
     assert losses_of([held.replace(extra={})], target.holds, LABELS) == []
     assert held_part(held, target.holds, LABELS) == held
+
+
+@FORMAT_NAMES
+def test_a_model_that_found_nothing_does_not_come_back_as_blind(name: str, tmp_path: Path) -> None:
+    draft = AnnotationRecord(
+        ONE.id, ONE.sha256, len(ONE), Status.NONE, LABELS.ref, extra={DRAFT: "detected by x"}
+    )
+    assert blindness(draft) is Blindness.NO
+    target = get_format(name)
+    bound, _ = round_trip(target, [draft], STORE, tmp_path)
+    found = [blindness(item.record) for item in bound]
+    assert Blindness.YES not in found
+    if target.holds.origins or target.holds.bases in (Bases.MODEL, Bases.BY_RECORD):
+        assert set(found) == {Blindness.NO}
 
 
 @FORMAT_NAMES

@@ -16,8 +16,9 @@ from tsloop.annotations.record import AnnotationRecord
 from tsloop.api import AnnotationAdapter
 from tsloop.cli.labels import app
 from tsloop.config.params import configure
+from tsloop.detectors.predictions import PredictionWriter
 from tsloop.errors import AnnotationError, TsloopError
-from tsloop.intervals import Basis, Interval
+from tsloop.intervals import Basis, Detection, Interval
 from tsloop.labels import builtin_label_set
 from tsloop.project import Project
 from tsloop.series.store import SeriesStore, SeriesWriter
@@ -139,6 +140,42 @@ def test_gold_of_before_is_mended_by_a_statement(project: Project) -> None:
     assert "Added 0 records" in call(*stated).output
 
 
+def test_gold_of_before_is_mended_by_the_import_that_states_it(project: Project) -> None:
+    out = project.root / "out"
+    call("export", "trainset", out, "--from", journal(project, Basis.HUMAN), "--accept-loss")
+    command = ("import", out / "trainset.csv", "--into", "gold")
+    call(*command, "--blind-by", "wang")
+    path = project.labels("gold")
+    (record,) = gold_of(project)
+    before = {k: v for k, v in record.extra.items() if k != "blind"}
+    write_journal(path, [record.replace(extra=before, overall={"trend": "up"}, revision=2)])
+    old = path.read_bytes()
+    assert "There already: 1 record" in call(*command).output
+    stated = call(*command, "--blind-by", "li", "--dry-run").output
+    assert "There already, to be stated as blind: 1 record." in stated
+    assert "Would write 1 record" in stated
+    assert path.read_bytes() == old
+    assert "Wrote 1 record" in call(*command, "--blind-by", "li").output
+    assert path.read_bytes().startswith(old)
+    first, second = gold_of(project)
+    assert (second.revision, second.extra["blind"]["by"]) == (3, "li")
+    assert (second.intervals, second.overall) == (first.intervals, first.overall)
+    fit_gold(read_gold(path), SeriesStore.open(project.series), builtin_label_set())
+    assert "Nothing new to write." in call(*command, "--blind-by", "li").output
+
+
+def test_a_file_that_knows_of_a_proposal_states_nothing_of_gold(project: Project) -> None:
+    path = project.labels("gold")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(journal(project, Basis.IMPORTED).read_bytes())
+    out = project.root / "out"
+    call("export", "golden", out, "--from", journal(project, Basis.ACCEPTED))
+    (file,) = out.glob("*.label.json")
+    said = call("import", file, "--into", "gold", "--blind-by", "li")
+    assert (said.exit_code, "started from a model's proposal" in said.output) == (1, True)
+    assert len(gold_of(project)) == 1
+
+
 def test_a_join_with_an_accepted_interval_is_not_blind(project: Project) -> None:
     """Overlapping intervals of one label are joined on the way out."""
     path = project.root / "mine.jsonl"
@@ -150,3 +187,54 @@ def test_a_join_with_an_accepted_interval_is_not_blind(project: Project) -> None
     document = json.loads(file.read_text("utf-8"))
     assert [i["basis"] for i in document["intervals"]] == ["accepted"]
     assert document["blind"] is False
+
+
+@pytest.fixture
+def found_nothing(project: Project) -> str:
+    """A model that found nothing in a gold series."""
+    with PredictionWriter(project.predictions("it001", "knn")) as writer:
+        sha256 = SeriesStore.open(project.series).entry("g1").sha256
+        writer.add("g1", sha256, Detection.of([]), None)
+    return "it001/knn"
+
+
+def test_a_model_that_found_nothing_is_no_blind_label(project: Project, found_nothing: str) -> None:
+    """By somebody who submits the empty task, and through a file that cannot say "proposal"."""
+    out = project.root / "out"
+    call("export", "label_studio", out, "--predictions", found_nothing)
+    tasks = json.loads((out / "tasks.json").read_text("utf-8"))
+    tasks[0] |= {"predictions": [], "annotations": [{"result": [], "was_cancelled": False}]}
+    (out / "tasks.json").write_text(json.dumps(tasks), "utf-8")
+    call("export", "golden", out, "--predictions", found_nothing, "--accept-loss")
+    for file in (out / "tasks.json", *out.glob("*.label.json")):
+        for stated in ((), ("--blind-by", "li")):
+            said = call("import", file, "--into", "gold", *stated)
+            assert (said.exit_code, "started from a model's proposal" in said.output) == (1, True)
+    assert gold_of(project) == []
+
+
+@pytest.mark.parametrize("name", ["annotator_v2", "platform_rows"])
+def test_a_draft_without_its_key_is_no_blind_label(
+    name: str, project: Project, found_nothing: str
+) -> None:
+    out = project.root / "out"
+    call("export", name, out, "--predictions", found_nothing)
+    (file,) = out.glob("*.json")
+    call("import", file, "--format", name, "--proposals", "drafts.jsonl")
+    draft = json.loads(Path("drafts.jsonl").read_text("utf-8"))
+    assert draft.pop("draft")
+    Path("judged.jsonl").write_text(json.dumps(draft) + "\n", "utf-8")
+    with pytest.raises(AnnotationError, match="started from a model's proposal"):
+        call("gold", "add", "judged.jsonl", "--blind-by", "li")
+
+
+def test_a_task_cannot_vouch_for_its_annotations(project: Project) -> None:
+    """Label Studio may show predictions in a task that was blind when it went there."""
+    out = project.root / "out"
+    call("export", "label_studio", out, "--from", journal(project, Basis.HUMAN), "--accept-loss")
+    tasks = json.loads((out / "tasks.json").read_text("utf-8"))
+    assert "blind" not in tasks[0]["data"]
+    tasks[0]["data"]["blind"] = True
+    (out / "tasks.json").write_text(json.dumps(tasks), "utf-8")
+    said = call("import", out / "tasks.json", "--into", "gold")
+    assert "does not say whether its labels started from a model's proposal" in said.output

@@ -97,9 +97,11 @@ def test_another_file_setting_or_model_is_another_result(
     (place / "in" / "bad.csv").unlink()
     capsys.readouterr()
     assert run(place, monkeypatch) == 0
-    assert "4 were done before" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert ("4 were done before" in said, "Kept" in said) == (True, False)
     rows = read_table(place / "detections" / "detections.csv")
     assert any(row["series_id"] == "s1" and row["start"] for row in rows)
+    assert "bad.csv" not in {read_json(path)["series_id"] for path in results(place)}
     assert run(place, monkeypatch, "--set", "prepare.min_rows=20") == 0
     assert "done before" not in capsys.readouterr().out
     residual = build({"_target_": "tsloop.detectors.residual.ResidualDetector"})
@@ -164,7 +166,7 @@ def test_what_is_left_of_series_that_are_gone_is_removed(
     assert len(list(out.glob("*.png"))) == 6
     (place / "in" / "wide.csv").unlink()
     capsys.readouterr()
-    assert detect(place, monkeypatch, "in", "--model", "model") == 0
+    assert detect(place, monkeypatch, "in", "--model", "model", "--prune") == 0
     said = capsys.readouterr().out
     assert "Removed the results and pictures of 2 series of earlier runs: not in in." in said
     assert sorted(p.name for p in out.glob("*.png")) == ["mine.png", "s0.png", "s1.png", "s2.png"]
@@ -172,5 +174,57 @@ def test_what_is_left_of_series_that_are_gone_is_removed(
     assert sorted(left) == ["s0", "s0", "s1", "s1", "s2", "s2"]
     assert (out / "results" / "note.json").exists()
     assert (out / "results" / "other" / "mine.json").exists()
-    assert detect(place, monkeypatch, "in", "--model", "model") == 0
+    assert detect(place, monkeypatch, "in", "--model", "model", "--prune") == 0
     assert "Removed" not in capsys.readouterr().out
+
+
+def test_another_run_keeps_what_is_there(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one file of many, with the same OUT."""
+    (place / "in" / "bad.csv").unlink()
+    assert detect(place, monkeypatch, "in", "--model", "model") == 0
+    whole = sha256_tree(place / "detections")
+    capsys.readouterr()
+    assert detect(place, monkeypatch, "in/s0.csv", "--model", "model") == 0
+    said = capsys.readouterr().out
+    assert "Kept the results and pictures of 4 series of earlier runs" in said
+    assert "in in/s0.csv: --prune removes them." in said
+    assert [r["series_id"] for r in read_table(place / "detections" / "summary.csv")] == ["s0"]
+    assert detect(place, monkeypatch, "in", "--model", "model") == 0
+    assert "5 were done before" in capsys.readouterr().out
+    assert sha256_tree(place / "detections") == whole
+
+
+def test_nothing_is_removed_while_a_file_cannot_be_read(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wide file holds several series, and their names are in it."""
+    (place / "in" / "bad.csv").unlink()
+    arguments = ("in", "--model", "model", "--prune")
+    assert detect(place, monkeypatch, *arguments) == 0
+    text = (place / "in" / "wide.csv").read_text()
+    (place / "in" / "wide.csv").write_text("")
+    capsys.readouterr()
+    assert detect(place, monkeypatch, *arguments) == 1
+    assert "1 file of in cannot be read (first: wide.csv), and may" in capsys.readouterr().out
+    (place / "in" / "wide.csv").write_text(text)
+    assert detect(place, monkeypatch, *arguments) == 0
+    said = capsys.readouterr().out
+    assert "5 were done before" in said
+    assert len(list((place / "detections").glob("wide*.png"))) == 2
+
+
+def test_a_picture_that_was_drawn_over_is_drawn_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Alone, ``a b`` and ``a_b`` have a picture of the same name."""
+    for folder, name in (("one", "a b"), ("two", "a_b")):
+        (place / folder).mkdir()
+        write_series(place / folder / f"{name}.csv", spike=250 if folder == "one" else None)
+    assert detect(place, monkeypatch, "one", "--model", "model") == 0
+    picture = (place / "detections" / "a_b.png").read_bytes()
+    assert detect(place, monkeypatch, "two", "--model", "model") == 0
+    assert (place / "detections" / "a_b.png").read_bytes() != picture
+    assert detect(place, monkeypatch, "one", "--model", "model") == 0
+    assert (place / "detections" / "a_b.png").read_bytes() == picture

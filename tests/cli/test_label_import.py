@@ -237,11 +237,12 @@ def test_nab_windows_of_ours_come_back_without_an_option(project: Project, tmp_p
     adapter.import_records("it001", [adapter.record("a/FI_1.PV", [Interval(3, 9)])])
     out = tmp_path / "n"
     call("export", "nab", out, "--from", "it001")
-    project.labels("it001").unlink()
-    back = call("import", out, "--into", "it001")
-    assert back.exit_code == 0
-    assert "the zone of the NAB windows beside it: UTC" in back.output
-    assert [(i.start, i.end) for i in held(project)["a/FI_1.PV"].intervals] == [(3, 9)]
+    for zone in ((), ("--zone", "Asia/Shanghai")):  # an option for other files shifts nothing
+        project.labels("it001").unlink()
+        back = call("import", out, "--into", "it001", *zone)
+        assert back.exit_code == 0
+        assert "the zone of the NAB windows beside it: UTC" in back.output
+        assert [(i.start, i.end) for i in held(project)["a/FI_1.PV"].intervals] == [(3, 9)]
     windows = out / "combined_windows.json"
     windows.write_text(windows.read_text().replace("13:29", "13:28"))  # no longer what we wrote
     changed = call("import", out)

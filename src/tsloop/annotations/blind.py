@@ -3,7 +3,7 @@
 Gold must be. Our own journals say it interval by interval (``basis``). A record that came from a
 file of another tool counts as blind only where the file says of every interval that a person drew
 it, or where somebody states it: ``extra["blind"]`` holds who did, and when. A proposal that the
-record itself knows of outweighs every statement.
+record itself knows of outweighs every statement, also one that found nothing: a draft is one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from tsloop.annotations.record import IMPORTED, AnnotationRecord
+from tsloop.annotations.record import DRAFT, IMPORTED, AnnotationRecord
 from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis
 
@@ -34,7 +34,8 @@ def blindness(record: AnnotationRecord) -> Blindness:
     """What the record says: of itself, of the file that it came from, or by a statement."""
     imported = record.extra.get(IMPORTED)
     said_by_file = imported.get(BLIND) if isinstance(imported, Mapping) else None
-    proposal = record.queue is not None and record.queue.get("proposal") is not None
+    asked = record.queue is not None and record.queue.get("proposal") is not None
+    proposal = asked or DRAFT in record.extra
     bases = {interval.basis for interval in record.intervals}
     if proposal or said_by_file is False or any(b is not None and b.proposed for b in bases):
         return Blindness.NO
@@ -58,7 +59,8 @@ def check_blind(record: AnnotationRecord) -> None:
             f"The gold record of series {record.series_id!r} came from a file that does not say "
             "whether its labels started from a model's proposal; gold must be labelled blind.",
             hint="If they did not, say who states that: tsloop labels import FILE --into gold "
-            "--blind-by NAME, or tsloop labels gold add JOURNAL --blind-by NAME",
+            "--blind-by NAME, or tsloop labels gold add JOURNAL --blind-by NAME (of what is gold "
+            "already: tsloop labels gold add data/labels/gold.jsonl --blind-by NAME)",
         )
 
 

@@ -24,6 +24,7 @@ from tsloop.cli.reading import (
 )
 
 if TYPE_CHECKING:
+    from tsloop.loop.batch import Batch
     from tsloop.project import Project
 
 __all__ = ["SUMMARY_COLUMNS", "detect"]
@@ -57,17 +58,24 @@ def detect(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SET_HELP)
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes that read and score at once.")] = 1,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Remove what earlier runs wrote to OUT of series that are not in DATA; nothing "
+            "while a file of DATA cannot be read.",
+        ),
+    ] = False,
 ) -> None:
     """Find anomalies in new data; writes detections.csv, summary.csv and a picture per series.
 
     A series that cannot be read or scored is a row with its reason, and makes the exit code 1.
     Run again after an interruption, it goes on: results of the same model, settings and file are
-    kept in OUT/results. What earlier runs wrote there of series that are not in DATA is removed.
+    kept in OUT/results, also those of series that are not in DATA (see --prune).
     """
     from tsloop.execution.progress import stage_progress
     from tsloop.loop.batch import BatchJob, batch_key, run_batch
     from tsloop.loop.inference import NewData
-    from tsloop.names import counted
     from tsloop.series.validate import Repair
     from tsloop.tracking.serving import OUTPUT_COLUMNS
 
@@ -80,7 +88,7 @@ def detect(
     job = BatchJob(directory, out, batch_key(directory, how, contrast), files, contrast)
     with stage_progress("detect") as progress:
         began = time.monotonic()
-        batch = run_batch(new_data, job, jobs, progress)
+        batch = run_batch(new_data, job, jobs, progress, prune=prune)
         seconds = time.monotonic() - began
     results = [_with_options(result) for result in batch.results.values()]
     columns = (*OUTPUT_COLUMNS, "contrast") if contrast else OUTPUT_COLUMNS
@@ -88,9 +96,7 @@ def detect(
     _write_table(out / "summary.csv", SUMMARY_COLUMNS, map(_summary, results))
     _say_found([row for result in results for row in result["rows"]])
     _say_counts(results, batch.n_before, seconds)
-    if batch.n_gone:
-        gone = counted(batch.n_gone, "series", "series")
-        typer.echo(f"Removed the results and pictures of {gone} of earlier runs: not in {data}.")
+    _say_gone(batch, data, new_data.refused if prune else ())
     typer.echo(
         f"{out / 'detections.csv'}, {out / 'summary.csv'}" + f", pictures in {out}/" * pictures
     )
@@ -110,6 +116,25 @@ def _with_options(result: dict[str, Any]) -> dict[str, Any]:
 def _summary(result: dict[str, Any]) -> dict[str, Any]:
     events = sum(row["start"] is not None for row in result["rows"])
     return {**{key: result.get(key) for key in SUMMARY_COLUMNS}, "n_events": events}
+
+
+def _say_gone(batch: Batch, data: Path, unread: Sequence[str]) -> None:
+    """What is in OUT beside the results of this run; ``unread`` are what kept it from pruning."""
+    from tsloop.names import counted
+
+    if not batch.n_gone:
+        return
+    what = f"results and pictures of {counted(batch.n_gone, 'series', 'series')} of earlier runs"
+    if batch.pruned:
+        typer.echo(f"Removed the {what}: not in {data}.")
+    elif unread:
+        files = counted(len(unread), "file")
+        typer.echo(
+            f"Kept the {what}: {files} of {data} cannot be read (first: {unread[0]}), and may "
+            "hold them. Mend that, then --prune."
+        )
+    else:
+        typer.echo(f"Kept the {what} that this one did not find in {data}: --prune removes them.")
 
 
 def _say_counts(results: Sequence[dict[str, Any]], n_before: int, seconds: float) -> None:

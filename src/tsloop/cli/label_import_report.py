@@ -92,6 +92,8 @@ def say_plan(plan: Plan) -> None:
 
     if plan.same:
         typer.echo(f"There already: {counted(len(plan.same), 'record')}.")
+    if plan.stated:
+        typer.echo(f"There already, to be stated as blind: {counted(len(plan.stated), 'record')}.")
     if plan.revised:
         typer.echo(f"A later revision: {counted(len(plan.revised), 'record')}.")
     for conflict in plan.conflicts[:_SHOWN]:

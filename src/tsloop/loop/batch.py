@@ -27,7 +27,7 @@ from tsloop import __version__
 from tsloop.errors import EvaluationError, JobError, TsloopError
 from tsloop.files import dump_json, read_json, sha256_tree, write_json
 from tsloop.intervals import Detection, Status
-from tsloop.loop.batch_leftovers import earlier_results, remove_gone
+from tsloop.loop.batch_leftovers import earlier_results, tidy
 from tsloop.series.tables import file_stem
 
 if TYPE_CHECKING:
@@ -66,12 +66,14 @@ class BatchJob:
 class Batch:
     """Results by series id, in the order of the data; how many were there before.
 
-    ``n_gone`` series of earlier runs are not in the data: their files were removed.
+    ``n_gone`` series of earlier runs are not in the data; ``pruned`` says that their files were
+    removed.
     """
 
     results: dict[str, Result]
     n_before: int
     n_gone: int
+    pruned: bool
 
 
 def batch_key(model: Path | None, how: Reading, contrast: bool = False) -> str:
@@ -87,12 +89,18 @@ def batch_key(model: Path | None, how: Reading, contrast: bool = False) -> str:
 
 
 def run_batch(
-    data: NewData, job: BatchJob, jobs: int, progress: Callable[[int, int, str], None]
+    data: NewData,
+    job: BatchJob,
+    jobs: int,
+    progress: Callable[[int, int, str], None],
+    *,
+    prune: bool = False,
 ) -> Batch:
     """Score what has no result yet, in ``jobs`` processes; 1 is this process.
 
     What cannot be read or scored has the status ``failed`` and is tried again in the next run.
-    In the end ``out`` holds no result and picture of any other series.
+    With ``prune``, results and pictures of series that are not in the data are removed at the end;
+    not while a file cannot be read, because nobody knows what is in it.
     """
     if jobs < 1:
         raise JobError(f"--jobs {jobs} is not positive.")
@@ -108,8 +116,9 @@ def run_batch(
             found[name] = result
             progress(len(found), len(data), name)
     progress(len(data), len(data), "done")
-    n_gone = remove_gone(earlier, set(data.names), set(job.pictures.values()), job.out)
-    return Batch({name: found[name] for name in data.names}, n_before, n_gone)
+    prune = prune and not data.refused
+    n_gone = tidy(earlier, set(data.names), set(job.pictures.values()), job.out, remove=prune)
+    return Batch({name: found[name] for name in data.names}, n_before, n_gone, prune)
 
 
 def _before(data: NewData, job: BatchJob, name: str) -> Result | None:

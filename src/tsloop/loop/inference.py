@@ -176,6 +176,11 @@ class NewData:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Names of the files that cannot be read: nobody knows which series are in them."""
+        return tuple(self._source.refused or ())
+
     def batches(self, names: Sequence[str]) -> list[list[str]]:
         """Some of `names` in groups that are best read one after the other."""
         refused = self._source.refused or {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
-from tsloop.annotations.blind import check_blind, state_blind
+from tsloop.annotations.blind import Blindness, blindness, check_blind, state_blind
 from tsloop.annotations.journal import latest, read_journal
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.errors import AnnotationError
@@ -33,12 +33,16 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an import would do: records to add (some as a later revision), and what stays out."""
+    """What an import would do: records to add (some as a later revision), and what stays out.
+
+    ``stated`` are those that gold has already, and that somebody states to be blind.
+    """
 
     add: tuple[AnnotationRecord, ...]
     revised: tuple[str, ...]
     same: tuple[str, ...]
     conflicts: tuple[Conflict, ...]
+    stated: tuple[str, ...] = ()
 
 
 def plan_import(
@@ -48,10 +52,13 @@ def plan_import(
     iterations: Iterable[str],
     *,
     revise: bool = False,
+    blind_by: str = "",
     known: Mapping[str, AnnotationRecord] = MappingProxyType({}),
 ) -> Plan:
     """Compare records with every journal of people; ``into`` is an iteration or ``gold``.
 
+    With ``blind_by`` (who states it), records that gold has already, and of which nobody knows
+    whether they are blind, are among those to add: `blind_only` puts the statement in.
     ``known`` are records beside those, as of a snapshot whose labels a simulated annotator made.
     """
     train = _held(project, [name for name in iterations if name != GOLD])
@@ -64,6 +71,7 @@ def plan_import(
     revised: list[str] = []
     same: list[str] = []
     conflicts: list[Conflict] = []
+    stated: list[str] = []
     seen: dict[str, AnnotationRecord] = {}
     for record in records:
         series_id = record.series_id
@@ -79,7 +87,12 @@ def plan_import(
         elif held is None:
             add.append(record)
         elif _say_the_same(held[0], record):
-            same.append(series_id)
+            if into == GOLD and blind_by and blindness(held[0]) is Blindness.UNKNOWN:
+                # What is held, whole; but a file that knows of a proposal is to be refused.
+                add.append(record if blindness(record) is Blindness.NO else held[0])
+                stated.append(series_id)
+            else:
+                same.append(series_id)
         elif revise:
             add.append(record.replace(revision=held[0].revision + 1))
             revised.append(series_id)
@@ -93,27 +106,29 @@ def plan_import(
         tuple(series_id for series_id in revised if series_id not in twice),
         tuple(same),
         tuple(conflicts),
+        tuple(stated),
     )
 
 
-def blind_only(plan: Plan, stated_by: str, when: datetime) -> tuple[Plan, list[AnnotationError]]:
+def blind_only(plan: Plan, blind_by: str, when: datetime) -> tuple[Plan, list[AnnotationError]]:
     """A plan for gold without what was not labelled blind, and why of each record left out.
 
-    ``stated_by`` is who states it of records that do not say themselves; empty: nobody.
+    ``blind_by`` is who states it of records that do not say themselves; empty: nobody.
     """
     kept: list[AnnotationRecord] = []
     refused: list[AnnotationError] = []
     for record in plan.add:
-        stated = state_blind(record, stated_by, when) if stated_by else record
+        given = state_blind(record, blind_by, when) if blind_by else record
         try:
-            check_blind(stated)
+            check_blind(given)
         except AnnotationError as error:
             refused.append(error)
         else:
-            kept.append(stated)
+            kept.append(given)
     names = {record.series_id for record in kept}
     revised = tuple(series_id for series_id in plan.revised if series_id in names)
-    return replace(plan, add=tuple(kept), revised=revised), refused
+    stated = tuple(series_id for series_id in plan.stated if series_id in names)
+    return replace(plan, add=tuple(kept), revised=revised, stated=stated), refused
 
 
 def _held(project: Project, names: Iterable[str]) -> dict[str, tuple[AnnotationRecord, str]]:

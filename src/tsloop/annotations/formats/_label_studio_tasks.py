@@ -8,13 +8,12 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from tsloop.annotations.formats._annotator import said_blind
+from tsloop.annotations.blind import BLIND, Blindness, blindness
 from tsloop.annotations.formats.base import WriteContext
 from tsloop.annotations.formats.binding import said_by_file
-from tsloop.annotations.formats.stamps import digits_needed, texts_from_ns
+from tsloop.annotations.formats.stamps import texts_from_ns
 from tsloop.annotations.formats.values import text_of
 from tsloop.annotations.record import DRAFT, AnnotationRecord
-from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis
 from tsloop.labels import Attribute, LabelSet
 
@@ -63,12 +62,6 @@ def _choice_texts(attribute: Attribute, language: str) -> list[str]:
 def task_of(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
     """A task with its series inline and one annotation, or one prediction where it is a model's."""
     series = context.store[record.series_id]
-    if digits_needed(series.timestamps) > 3:
-        raise AnnotationError(
-            f"Series {record.series_id!r} has times finer than a millisecond, which a browser "
-            "cannot tell apart.",
-            hint="Export in another format.",
-        )
     model = DRAFT in record.extra or _all_proposed(record)
     stamps = texts_from_ns(series.timestamps, 3, " ", "")
     values = [None if np.isnan(value) else float(value) for value in series.values]
@@ -84,11 +77,16 @@ def task_of(record: AnnotationRecord, context: WriteContext) -> dict[str, Any]:
             "series_sha256": record.series_sha256,
             "n_rows": record.n_rows,
             "label_set": record.label_set,
-            **said_blind(record),
+            **_not_blind(record),
         },
         "annotations": [] if model else [{"result": result, "was_cancelled": False}],
         "predictions": [item] if model else [],
     }
+
+
+def _not_blind(record: AnnotationRecord) -> dict[str, bool]:
+    """That a proposal was there. The key is the task's: it cannot vouch for later annotations."""
+    return {BLIND: False} if blindness(record) is Blindness.NO else {}
 
 
 def _all_proposed(record: AnnotationRecord) -> bool:

@@ -75,7 +75,8 @@ class Holds:
 
     ``none`` is "looked and found nothing", ``mixed_overlaps`` overlapping intervals of different
     labels (a format without them refuses such a record), ``resolution_ns`` the finest time that
-    the format can write (0: it counts rows), ``origins`` whether a person drew, accepted or edited
+    the format can write (0: it counts rows), ``inline`` that it writes all times of the series, and
+    not those of intervals alone, ``origins`` whether a person drew, accepted or edited
     an interval.
     """
 
@@ -91,6 +92,7 @@ class Holds:
     author: bool = False
     time: bool = False
     resolution_ns: int = 0
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

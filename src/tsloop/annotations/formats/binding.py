@@ -119,7 +119,9 @@ class Binder:
             renamed += [said] if said else []
         overall, unplaced = self._overall(foreign)
         more: dict[str, Any] = {"format": self.format, "place": foreign.place}
-        more |= {} if foreign.blind is None else {BLIND: foreign.blind}
+        # Whoever makes a judgement of a proposal has seen it, whatever its file says.
+        blind = False if foreign.proposed else foreign.blind
+        more |= {} if blind is None else {BLIND: blind}
         more |= {"labels": renamed} if renamed else {}
         more |= {"overall": unplaced} if unplaced else {}
         more |= {"fields": dict(foreign.fields)} if foreign.fields else {}

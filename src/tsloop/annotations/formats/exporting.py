@@ -38,7 +38,11 @@ def export_records(
     """
     for record in records:
         _check_fits(record, context)
-    left_out = {r.series_id: why for r in records if (why := why_unwritable(r, target.holds))}
+    left_out = {
+        record.series_id: why
+        for record in records
+        if (why := why_unwritable(record, target.holds, context.store))
+    }
     writable = [record for record in records if record.series_id not in left_out]
     losses = losses_of(writable, target.holds, context.label_set)
     if left_out:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tsloop.annotations.blind import BLIND
-from tsloop.annotations.formats._annotator import read_blind
 from tsloop.annotations.formats._label_studio_tasks import label_config, task_of
 from tsloop.annotations.formats.attributes import attribute_id
 from tsloop.annotations.formats.base import (
@@ -56,6 +55,7 @@ class LabelStudio:
         bases=Bases.BY_RECORD,
         overall=True,
         resolution_ns=_MS,
+        inline=True,
     )
 
     def recognises(self, source: Source) -> bool:
@@ -167,7 +167,7 @@ def _record(
         author=_author(item),
         time=record_time(item.get("created_at"), options.zone),
         draft=kind == "prediction",
-        blind=read_blind(data),
+        blind=False if data.get(BLIND) is False else None,  # true would be the task's word
         repairs=tuple(sorted(repairs)),
         fields=_own_fields(data),
     )

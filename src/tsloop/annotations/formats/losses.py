@@ -7,7 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from tsloop.annotations.blind import BLIND, Blindness, blindness
+from tsloop.annotations.fitting import SeriesLookup
 from tsloop.annotations.formats.base import Bases, Holds, Join
 from tsloop.annotations.record import DRAFT, IMPORTED, AnnotationRecord
 from tsloop.intervals import Basis, Interval, Status
@@ -114,8 +118,11 @@ def what_is_lost(holds: Holds) -> list[str]:
     return [part for part in said if part]
 
 
-def why_unwritable(record: AnnotationRecord, holds: Holds) -> str:
-    """Why a format cannot express a record at all; empty where it can, perhaps with losses."""
+def why_unwritable(record: AnnotationRecord, holds: Holds, store: SeriesLookup) -> str:
+    """Why a format cannot express a record at all; empty where it can, perhaps with losses.
+
+    The record must be in rows of the stored series.
+    """
     clashes = [] if holds.mixed_overlaps else list(_mixed_overlaps(record))
     if clashes:
         shown = "; ".join(
@@ -125,8 +132,10 @@ def why_unwritable(record: AnnotationRecord, holds: Holds) -> str:
         )
         more = f"; … and {len(clashes) - _SHOWN} more" if len(clashes) > _SHOWN else ""
         return shown + more
-    if holds.resolution_ns > 1 and (stamp := _too_fine(record, holds.resolution_ns)):
-        return f"the time {stamp} ns is finer than it can write"
+    if holds.resolution_ns > 1:
+        stamps = _stamps(record, holds, store)
+        if len(fine := stamps[stamps % holds.resolution_ns != 0]):
+            return f"the time {fine[0]} ns is finer than it can write"
     return ""
 
 
@@ -231,6 +240,9 @@ def _mixed_overlaps(record: AnnotationRecord) -> Iterator[tuple[Interval, Interv
         reach.append(interval)
 
 
-def _too_fine(record: AnnotationRecord, resolution_ns: int) -> int:
-    stamps = (t for i in record.intervals for t in (i.t_start, i.t_end) if t is not None)
-    return next((stamp for stamp in stamps if stamp % resolution_ns), 0)
+def _stamps(record: AnnotationRecord, holds: Holds, store: SeriesLookup) -> npt.NDArray[np.int64]:
+    """The times that a format would write of a record."""
+    stamps = store[record.series_id].timestamps
+    if holds.inline:
+        return stamps
+    return stamps[[row for interval in record.intervals for row in (interval.start, interval.end)]]

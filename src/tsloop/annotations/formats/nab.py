@@ -60,9 +60,10 @@ class NabWindows:
     def read(self, source: Source, options: ReadOptions) -> Reading:
         """One record per data file.
 
-        Our own exports say in a file beside them that their times are in UTC.
+        Our own exports say in a file beside them that their times are in UTC; a zone that is given
+        for files which name none does not change that.
         """
-        zone = options.zone or _zone_beside(source)
+        zone = _zone_beside(source) or options.zone
         records: list[ForeignRecord] = []
         failures: list[Failure] = []
         for name, windows in source.json.items():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tsloop.annotations.blind import BLIND
 from tsloop.annotations.formats.binding import Bound
 from tsloop.annotations.record import IMPORTED
 from tsloop.intervals import Interval, Status, to_mask
@@ -47,11 +48,12 @@ def _joined(items: Sequence[Bound]) -> Bound:
         "place": f"{first.record.extra[IMPORTED]['place']} and {len(items) - 1} more",
         "labels": [x for i in items for x in i.record.extra[IMPORTED].get("labels", [])],
     }
+    kept = {key: value for key, value in imported.items() if value and key != BLIND}
     record = first.record.replace(
         result=Status.OK if intervals else Status.NONE,
         intervals=tuple(intervals.values()),
         overall={k: v for item in items for k, v in item.record.overall.items()},
-        extra={IMPORTED: {key: value for key, value in imported.items() if value}},
+        extra={IMPORTED: kept | _blind(items)},
     )
     doubts = {doubt for item in items for doubt in item.doubts if doubt != item.partial}
     if not judged.all():
@@ -66,3 +68,9 @@ def _joined(items: Sequence[Bound]) -> Bound:
         notes=tuple(dict.fromkeys(note for item in items for note in item.notes)),
         part=None,
     )
+
+
+def _blind(items: Sequence[Bound]) -> dict[str, bool]:
+    """What the windows say together of blindness: one that was proposed speaks for all."""
+    said = {item.record.extra[IMPORTED].get(BLIND) for item in items}
+    return {BLIND: False} if False in said else {BLIND: True} if said == {True} else {}
