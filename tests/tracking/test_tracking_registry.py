@@ -58,7 +58,7 @@ def test_every_model_is_a_version_of_its_run(
     assert versions(store) == {"1": "it001/chatts", "2": "it001/knn"}
     version = store.client.get_model_version("tsloop", "1")
     run = store.client.get_run(version.run_id)
-    assert run.info.run_name == "chatts"
+    assert run.info.run_name == "it001/chatts"
     assert version.tags["model.sha256"] == sha256_tree(builder.project.model("it001", "chatts"))
     assert version.tags["event_f1"] == "0.6000"
     source = local_path(version.source)

@@ -27,16 +27,10 @@ def run_sync(builder: ProjectBuilder, **options: Any) -> SyncReport:
 
 
 def all_runs(store: Store) -> dict[str, Any]:
-    """Current runs by ``parent/name``."""
+    """Current runs by their name, which for variants is ``iteration/variant``."""
     found = store.client.search_runs([store.experiment_id])
-    names = {run.info.run_id: run.info.run_name for run in found}
-    return {
-        "/".join(
-            filter(None, [names.get(run.data.tags.get("mlflow.parentRunId")), run.info.run_name])
-        ): run
-        for run in found
-        if run.data.tags.get("tsloop.current") == "true"
-    }
+    current = [run for run in found if run.data.tags.get("tsloop.current") == "true"]
+    return {run.info.run_name: run for run in current}
 
 
 def content(store: Store) -> dict[str, Any]:
@@ -278,7 +272,7 @@ def test_an_interrupted_sync_is_finished_by_the_next(
     real = runs._fill
 
     def break_at_the_baseline(store: Store, run_id: str, spec: RunSpec) -> None:
-        if spec.name == "nothing":
+        if spec.name == "it001/nothing":
             raise OSError("no space left on device")
         real(store, run_id, spec)
 
@@ -288,7 +282,11 @@ def test_an_interrupted_sync_is_finished_by_the_next(
     monkeypatch.undo()
     store = open_project_store(builder.root)
     statuses = {r.info.run_name: r.info.status for r in store.client.search_runs(["1"])}
-    assert statuses == {"it001": "FAILED", "chatts": "FINISHED", "nothing": "FAILED"}
+    assert statuses == {
+        "it001": "FAILED",
+        "it001/chatts": "FINISHED",
+        "it001/nothing": "FAILED",
+    }
     assert run_sync(builder).runs_created == 3
     assert not run_sync(builder).changed
 
@@ -325,7 +323,7 @@ def test_sweep_jobs_are_nested_runs(builder: ProjectBuilder, open_project_store:
     builder.job("grid", "b", metrics={"event_f1": math.pi / 4})
     assert run_sync(builder).runs_created == 3
     store = open_project_store(builder.root)
-    run = all_runs(store)["sweep/grid/b"]
+    run = all_runs(store)["b"]
     assert run.data.metrics["event_f1"] == pytest.approx(math.pi / 4)
     assert run.data.metrics["seconds"] == 1.5
     assert run.data.params == {"detector": "chatts", "finetune.rank": "4"}

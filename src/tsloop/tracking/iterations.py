@@ -109,7 +109,9 @@ class _Builder:
     def build(self) -> IterationRuns:
         children = [self._variant(variant) for variant in self.published.variants]
         children += [self._baseline(name) for name in sorted(self.scorecard.get("baselines") or {})]
-        primary = next((c for c in children if c.name == self.published.primary), None)
+        primary = next(
+            (c for c in children if c.name == f"{self.it}/{self.published.primary}"), None
+        )
         return IterationRuns(self._parent(primary), tuple(children))
 
     def _parent(self, primary: RunSpec | None) -> RunSpec:
@@ -176,7 +178,7 @@ class _Builder:
         }
         return RunSpec(
             kind="variant",
-            name=variant.name,
+            name=f"{self.it}/{variant.name}",
             key=content_key([self.sources.key, variant.name]),
             time_ms=self.time_ms,
             tags={key: value for key, value in tags.items() if value},
@@ -189,7 +191,7 @@ class _Builder:
         metrics, tags = scorecard_figures(self.scorecard["baselines"][name])
         return RunSpec(
             kind="baseline",
-            name=name,
+            name=f"{self.it}/{name}",
             key=content_key([self.sources.key, "baseline", name]),
             time_ms=self.time_ms,
             tags={

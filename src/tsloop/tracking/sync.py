@@ -152,7 +152,7 @@ class _Sync:
         nested = runs.children(self.store, run.run_id)
         for nested_run in nested:
             if nested_run.kind == "variant":
-                run_ids[f"{item.iteration}/{nested_run.name}"] = nested_run.run_id
+                run_ids[f"{item.iteration}/{nested_run.tags['tsloop.variant']}"] = nested_run.run_id
 
     def _confirm(self, run: Run, item: Published) -> None:
         if not run.current:
