@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from review_server import Browser, serving
+from review_server import Browser
 from reviewer_model import (
     LOOK_FIXATIONS,
     OPERATOR_S,
@@ -48,6 +48,7 @@ from tsloop.loop.queues import read_queue
 from tsloop.project import BASE, Project
 from tsloop.series.store import SeriesStore
 from tsloop.series.types import Role
+from tsloop.testing.review_page import running_page
 
 NOTHING = "nothing"
 N_BOOTSTRAP = 2000
@@ -146,7 +147,7 @@ def measured_latency_s(project: Project, n: int = 30) -> float:
         shutil.copytree(project.root, copy.root, symlinks=True, ignore=left_out)
         configure(copy, ["annotator=human", "tracking=off"])
         IterationManager(copy).create_iteration()
-        with serving(copy) as url:
+        with running_page(copy.root) as url:
             browser = Browser(url)
             items = browser.get(f"/api/queue?limit={n + 1}")["items"]
             times = []

@@ -10,18 +10,14 @@ as one line of JSON. On one core-pair of a shared machine expect a few times the
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -36,6 +32,7 @@ from tsloop.project import Project
 from tsloop.series.store import SeriesWriter
 from tsloop.series.types import Series
 from tsloop.template import create_project
+from tsloop.testing.review_page import running_page
 
 STEP = 60_000_000_000
 
@@ -65,23 +62,6 @@ def make(root: Path, n_items: int, n_rows: int) -> Project:
         ],
     )
     return project
-
-
-@contextlib.contextmanager
-def serving(project: Project) -> Iterator[str]:
-    """The address of a running page."""
-    command = [sys.executable, "-m", "tsloop.cli", "review", "--no-browser", "--port", "8799"]
-    with subprocess.Popen(command, cwd=project.root, env=os.environ) as running:
-        try:
-            url = "http://127.0.0.1:8799"
-            for _ in range(1200):
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"{url}/api/health").close()
-                    break
-                time.sleep(0.1)
-            yield url
-        finally:
-            running.terminate()
 
 
 class Browser:
@@ -195,7 +175,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         project = make(Path(directory) / "project", given.items, given.rows)
         begin = time.perf_counter()
-        with serving(project) as url:
+        with running_page(project.root) as url:
             started = time.perf_counter() - begin
             browser = Browser(url)
             queue = browser.get("/api/queue?limit=500")

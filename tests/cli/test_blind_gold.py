@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from label_tools import call
 
 from tsloop.annotations.gold import fit_gold, read_gold
 from tsloop.annotations.journal import read_journal, write_journal
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.api import AnnotationAdapter
-from tsloop.cli.labels import app
 from tsloop.config.params import configure
 from tsloop.detectors.predictions import PredictionWriter
-from tsloop.errors import AnnotationError, TsloopError
+from tsloop.errors import AnnotationError
 from tsloop.intervals import Basis, Detection, Interval
 from tsloop.labels import builtin_label_set
 from tsloop.project import Project
@@ -40,13 +39,6 @@ def project(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     configure(fresh, ["annotator=human"])
     monkeypatch.chdir(fresh.root)
     return fresh
-
-
-def call(*arguments: object) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, TsloopError):
-        raise result.exception
-    return result
 
 
 def journal(project: Project, *bases: Basis, name: str = "g1") -> Path:

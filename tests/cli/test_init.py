@@ -7,13 +7,10 @@ import importlib.util
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ from tsloop.config.params import check_drift, configure, read_params
 from tsloop.errors import ProjectError
 from tsloop.project import Project
 from tsloop.template import TEMPLATE_FILES, create_project, template_root
+from tsloop.testing.review_page import running_page
 
 ROOT = template_root()
 PLACES = ("conf", ".dvc", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml", "data", "models")
@@ -160,7 +158,7 @@ def test_the_wheel_holds_the_template_and_nothing_of_a_run(
     page = ROOT / "src" / "tsloop" / "review" / "static"
     shipped = tmp_path / "site" / "tsloop" / "review" / "static"
     assert hashes(shipped, "**/*") == hashes(page, "**/*")
-    with page_of(tmp_path / "made", environment) as url:
+    with running_page(tmp_path / "made", environment) as url:
         with urllib.request.urlopen(url) as answer:
             html = answer.read().decode()
         assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', html)
@@ -168,24 +166,3 @@ def test_the_wheel_holds_the_template_and_nothing_of_a_run(
         for asset in assets:
             with urllib.request.urlopen(url + asset) as answer:
                 assert answer.read() == (page / asset.removeprefix("/")).read_bytes()
-
-
-@contextlib.contextmanager
-def page_of(project: Path, environment: dict[str, str]) -> Iterator[str]:
-    """`tsloop review` in a project, as a process of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tsloop.cli", "review", "--no-browser", "--port", str(port)]
-    with subprocess.Popen(command, cwd=project, env=environment) as running:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            for _ in range(600):
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"{url}/api/health").close()
-                    break
-                assert running.poll() is None
-                time.sleep(0.1)
-            yield url
-        finally:
-            running.terminate()

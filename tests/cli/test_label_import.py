@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from label_tools import call
 
 from tsloop.annotations.journal import read_journal
 from tsloop.annotations.record import AnnotationRecord
 from tsloop.api import AnnotationAdapter
-from tsloop.cli.labels import app
 from tsloop.config.params import configure
 from tsloop.detectors.predictions import PredictionWriter
 from tsloop.errors import TsloopError
@@ -36,14 +35,6 @@ def project(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
             writer.add(Series(name, START + STEP * np.arange(80), rng.normal(size=80), role=role))
     monkeypatch.chdir(fresh.root)
     return fresh
-
-
-def call(*arguments: object) -> Result:
-    """The command in this process; errors that end in a message are raised."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, TsloopError):
-        raise result.exception
-    return result
 
 
 def document(name: str, *segments: tuple[int, int], label: str = "阶跃上升") -> dict[str, Any]:

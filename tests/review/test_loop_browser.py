@@ -7,16 +7,11 @@ page counted must be what was planned.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +26,7 @@ from tsloop.loop.annotator import read_truth
 from tsloop.loop.manager import IterationManager
 from tsloop.loop.queues import read_queue
 from tsloop.project import Project
+from tsloop.testing.review_page import running_page
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
@@ -87,25 +83,6 @@ def plans(project: Project) -> dict[str, Any]:
     return made
 
 
-@contextlib.contextmanager
-def serving(project: Project) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tsloop.cli", "review", "--no-browser", "--port", str(port)]
-    with subprocess.Popen(command, cwd=project.root) as running:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            for _ in range(600):
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"{url}/api/health").close()
-                    break
-                time.sleep(0.1)
-            yield url
-        finally:
-            running.terminate()
-
-
 def test_an_iteration_is_reviewed_finished_and_followed_by_the_next_queue(
     waiting_queue: Project, tmp_path: Path
 ) -> None:
@@ -114,7 +91,7 @@ def test_an_iteration_is_reviewed_finished_and_followed_by_the_next_queue(
     assert len(planned) == 20
     (tmp_path / "plans.json").write_text(json.dumps(planned), encoding="utf-8")
     pictures = os.environ.get("TSLOOP_PICTURES", "")
-    with serving(project) as url:
+    with running_page(project.root) as url:
         done = subprocess.run(
             ["node", "tests/browser/loop.mjs", url, str(tmp_path / "plans.json"), pictures],
             cwd=WEB,

@@ -8,7 +8,7 @@ only when that is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -66,48 +66,75 @@ def plan_import(
         if series_id not in train or record.revision > train[series_id][0].revision:
             train[series_id] = (record, "an earlier snapshot")
     gold = _held(project, [GOLD])
-    own, other = (gold, train) if into == GOLD else (train, gold)
-    add: list[AnnotationRecord] = []
-    revised: list[str] = []
-    same: list[str] = []
-    conflicts: list[Conflict] = []
-    stated: list[str] = []
-    seen: dict[str, AnnotationRecord] = {}
+    plans = _Planner(into, *((gold, train) if into == GOLD else (train, gold)), revise, blind_by)
     for record in records:
+        plans.take(record)
+    return plans.plan()
+
+
+Held = tuple[AnnotationRecord, str]
+"""A record, and the journal that has it."""
+
+
+@dataclass
+class _Planner:
+    """Where each record goes: ``own`` is held where the import goes, ``other`` elsewhere."""
+
+    into: str
+    own: Mapping[str, Held]
+    other: Mapping[str, Held]
+    revise: bool
+    blind_by: str
+    seen: dict[str, AnnotationRecord] = field(default_factory=dict)
+    add: list[AnnotationRecord] = field(default_factory=list)
+    revised: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    stated: list[str] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+
+    def take(self, record: AnnotationRecord) -> None:
         series_id = record.series_id
-        held = own.get(series_id)
-        if series_id in seen:
-            if not _say_the_same(seen[series_id], record):
-                conflicts.append(Conflict(record, "the files judge it twice, and differently"))
-            continue
-        seen[series_id] = record
-        if series_id in other:
-            reason = "it is labelled for training" if into == GOLD else "it is gold"
-            conflicts.append(Conflict(record, reason))
+        if series_id in self.seen:
+            if not _say_the_same(self.seen[series_id], record):
+                self._refuse(record, "the files judge it twice, and differently")
+            return
+        self.seen[series_id] = record
+        held = self.own.get(series_id)
+        if series_id in self.other:
+            gold = self.into == GOLD
+            self._refuse(record, "it is labelled for training" if gold else "it is gold")
         elif held is None:
-            add.append(record)
+            self.add.append(record)
         elif _say_the_same(held[0], record):
-            if into == GOLD and blind_by and blindness(held[0]) is Blindness.UNKNOWN:
-                # What is held, whole; but a file that knows of a proposal is to be refused.
-                add.append(record if blindness(record) is Blindness.NO else held[0])
-                stated.append(series_id)
-            else:
-                same.append(series_id)
-        elif revise:
-            add.append(record.replace(revision=held[0].revision + 1))
-            revised.append(series_id)
+            self._confirm(record, held[0])
+        elif self.revise:
+            self.add.append(record.replace(revision=held[0].revision + 1))
+            self.revised.append(series_id)
         else:
             who = held[0].author or "somebody"
-            reason = f"{who} judged it differently in {held[1]} (revision {held[0].revision})"
-            conflicts.append(Conflict(record, reason))
-    twice = {c.record.series_id for c in conflicts}
-    return Plan(
-        tuple(record for record in add if record.series_id not in twice),
-        tuple(series_id for series_id in revised if series_id not in twice),
-        tuple(same),
-        tuple(conflicts),
-        tuple(stated),
-    )
+            place = f"{held[1]} (revision {held[0].revision})"
+            self._refuse(record, f"{who} judged it differently in {place}")
+
+    def _confirm(self, record: AnnotationRecord, held: AnnotationRecord) -> None:
+        if self.into == GOLD and self.blind_by and blindness(held) is Blindness.UNKNOWN:
+            # What is held, whole; but a file that knows of a proposal is to be refused.
+            self.add.append(record if blindness(record) is Blindness.NO else held)
+            self.stated.append(record.series_id)
+        else:
+            self.same.append(record.series_id)
+
+    def _refuse(self, record: AnnotationRecord, reason: str) -> None:
+        self.conflicts.append(Conflict(record, reason))
+
+    def plan(self) -> Plan:
+        refused = {conflict.record.series_id for conflict in self.conflicts}
+        return Plan(
+            tuple(record for record in self.add if record.series_id not in refused),
+            tuple(series_id for series_id in self.revised if series_id not in refused),
+            tuple(self.same),
+            tuple(self.conflicts),
+            tuple(self.stated),
+        )
 
 
 def blind_only(plan: Plan, blind_by: str, when: datetime) -> tuple[Plan, list[AnnotationError]]:
@@ -131,9 +158,9 @@ def blind_only(plan: Plan, blind_by: str, when: datetime) -> tuple[Plan, list[An
     return replace(plan, add=tuple(kept), revised=revised, stated=stated), refused
 
 
-def _held(project: Project, names: Iterable[str]) -> dict[str, tuple[AnnotationRecord, str]]:
+def _held(project: Project, names: Iterable[str]) -> dict[str, Held]:
     """The latest record of each series in some journals, and the journal that has it."""
-    found: dict[str, tuple[AnnotationRecord, str]] = {}
+    found: dict[str, Held] = {}
     for name in names:
         path = project.labels(name)
         for series_id, record in (latest(read_journal(path)) if path.exists() else {}).items():
