@@ -17,15 +17,16 @@ export PYTHONHASHSEED := 0
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# --no-compile: Python compiles what is imported, when it is; of all these packages that is little.
+# Compiled on installing (no --no-compile): where PYTHONDONTWRITEBYTECODE is set, as in many images,
+# each stage would otherwise compile torch anew, and the demo take twice as long.
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
 $(VENV)/dev: $(VENV)/base
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: $(VENV)/base  ## install, then run three iterations of the loop on the simulated plant
@@ -40,9 +41,9 @@ test-slow: $(VENV)/dev  ## the tests that take longer: kills, sweeps, DVC experi
 # In an environment of its own, so that .venv keeps what constraints.txt says.
 test-next:  ## the fast tests with the newest hydra and mlflow, past our upper limits
 	$(PYTHON) -m venv .venv-next
-	.venv-next/bin/python -m pip install --no-compile --quiet --disable-pip-version-check $(TORCH)
-	.venv-next/bin/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	.venv-next/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --upgrade --pre \
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --pre \
 		$(NEXT)
 	.venv-next/bin/python -m pip list | grep -iE '^(hydra|omegaconf|mlflow)'
 	PATH="$(CURDIR)/.venv-next/bin:$$PATH" .venv-next/bin/pytest -n 2
